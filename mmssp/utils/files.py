@@ -1,0 +1,54 @@
+"""Files that appear whole or not at all, and the folder that caches live in."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it becomes ``path``.
+
+    A reader sees the old file or the whole new one, never a part. On any exception,
+    ``KeyboardInterrupt`` included, the temporary file is removed and ``path`` stays
+    as it was.
+
+    Args:
+        path: Where the finished file shall be. Missing folders are made.
+
+    Yields:
+        A path in the same folder with the same suffix, to be written by the caller.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(
+        prefix=f'.{path.stem}.', suffix=path.suffix, dir=path.parent
+    )
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes private files; a finished file gets the user's usual mode.
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def cache_root() -> Path:
+    """The folder for everything that can be made again.
+
+    ``$MMSSP_CACHE``, else ``$XDG_CACHE_HOME/mmssp``, else ``~/.cache/mmssp``.
+    """
+    if os.environ.get('MMSSP_CACHE'):
+        return Path(os.environ['MMSSP_CACHE'])
+    base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    return Path(base) / 'mmssp'
