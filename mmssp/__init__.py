@@ -1,1 +1,2 @@
-from .version import __version__
+from . import models  # noqa: F401
+from .version import __version__  # noqa: F401

@@ -1,0 +1,3 @@
+from .ssp_head import SSPHead
+
+__all__ = ['SSPHead']

@@ -1,0 +1,3 @@
+from .few_shot_encoder_decoder import FewShotEncoderDecoder
+
+__all__ = ['FewShotEncoderDecoder']

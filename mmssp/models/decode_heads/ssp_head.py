@@ -1,0 +1,361 @@
+"""The decode head of SSP: matching without learned parameters, and its losses."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.utils import resize
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from .. import prototypes as proto
+
+METHODS = ('ssp', 'baseline')
+
+
+def cross_entropy(loss_weight: float) -> dict:
+    """Config of the published loss: the mean is over the pixels that are not ignored."""
+    return dict(type='CrossEntropyLoss', avg_non_ignore=True, loss_weight=loss_weight)
+
+
+@MODELS.register_module()
+class SSPHead(BaseDecodeHead):
+    """Segments a query by prototypes of the support and of the query itself.
+
+    Source: "Self-Support Few-Shot Semantic Segmentation" (ECCV 2022, arXiv 2207.11549).
+    The head has no parameters, takes features of any channel count and any number of
+    shots, and computes in float32 (float64 for float64 features) under autocast too, so
+    mixed precision does not move the thresholds below.
+
+    Args:
+        in_channels: Channels of the chosen backbone feature map; a sequence with
+            ``input_transform='resize_concat'``.
+        method: ``'ssp'``, or ``'baseline'`` for the first guess from the support's
+            prototypes alone.
+        refine: Add the second self-support pass (§3.5 of the paper).
+        similarity_scale: Factor of the cosines.
+        foreground_threshold: Probability in [0, 1] above which a query pixel counts as
+            confident foreground.
+        background_threshold: The same for background.
+        top_k: Confident pixels taken where none exceeds the threshold.
+        affinity_temperature: Factor of the cosines in the adaptive background's softmax.
+        support_weight: Share of the support's foreground prototype in stage 1; the
+            query's own has the rest.
+        global_background_weight: Share of the one self-support background prototype;
+            the adaptive one has the rest.
+        refine_weights: Shares of the support's, stage 1's and the new prototypes in the
+            second pass.
+        refine_logit_weight: Share of the second pass in the final logits; stage 1 has
+            the rest.
+        loss_decode: Loss config(s) of the final and the stage-1 logits.
+        loss_query_self: Loss config of query self-matching, None for none.
+        loss_support_self: Loss config of support self-matching, None for none.
+        align_corners: As in mmseg; True in the published method.
+        **kwargs: ``in_index``, ``input_transform``, ``ignore_index``, ``sampler`` of
+            :class:`mmseg.models.decode_heads.decode_head.BaseDecodeHead`.
+
+    Raises:
+        ValueError: If ``method`` is unknown or the inputs are not one feature map.
+    """
+
+    def __init__(
+        self,
+        in_channels: int | Sequence[int],
+        *,
+        method: Literal['ssp', 'baseline'] = 'ssp',
+        refine: bool = False,
+        similarity_scale: float = 10.0,
+        foreground_threshold: float = 0.7,
+        background_threshold: float = 0.6,
+        top_k: int = 12,
+        affinity_temperature: float = 2.0,
+        support_weight: float = 0.5,
+        global_background_weight: float = 0.3,
+        refine_weights: tuple[float, float, float] = (0.5, 0.2, 0.3),
+        refine_logit_weight: float = 0.7,
+        loss_decode: dict | Sequence[dict] = cross_entropy(1.0),
+        loss_query_self: dict | None = cross_entropy(1.0),
+        loss_support_self: dict | None = cross_entropy(0.2),
+        align_corners: bool = True,
+        **kwargs,
+    ) -> None:
+        if method not in METHODS:
+            raise ValueError(f'method={method!r}: expected one of {METHODS}')
+        if kwargs.get('input_transform') == 'multiple_select':
+            raise ValueError(
+                "input_transform='multiple_select': SSPHead matches one feature map; "
+                "choose one by in_index, or join several by 'resize_concat'"
+            )
+        channels = in_channels if isinstance(in_channels, int) else sum(in_channels)
+        super().__init__(
+            in_channels,
+            channels,
+            num_classes=2,
+            out_channels=2,
+            dropout_ratio=0,
+            loss_decode=loss_decode,
+            align_corners=align_corners,
+            init_cfg=None,
+            **kwargs,
+        )
+        # The base class builds a classifier; prototypes take its place here, and a
+        # parameter without gradient would break distributed training.
+        del self.conv_seg
+        self.method = method
+        self.refine = refine
+        self.similarity_scale = similarity_scale
+        self.foreground_threshold = foreground_threshold
+        self.background_threshold = background_threshold
+        self.top_k = top_k
+        self.affinity_temperature = affinity_temperature
+        self.support_weight = support_weight
+        self.global_background_weight = global_background_weight
+        self.refine_weights = tuple(refine_weights)
+        self.refine_logit_weight = refine_logit_weight
+        self.loss_query_self = _build(loss_query_self)
+        self.loss_support_self = _build(loss_support_self)
+
+    def extra_repr(self) -> str:
+        return f'method={self.method}, refine={self.refine}, {super().extra_repr()}'
+
+    def select_features(self, inputs: Sequence[Tensor]) -> Tensor:
+        """The feature map to match in, from all that the backbone or neck gives.
+
+        Args:
+            inputs: Feature maps (N,C_i,h_i,w_i).
+
+        Returns:
+            (N,C,h,w) with C = ``in_channels`` (or their sum).
+
+        Raises:
+            ValueError: If there are fewer maps than ``in_index`` asks for, or the
+                channels differ from ``in_channels``.
+        """
+        found = [tuple(x.shape) for x in inputs]
+        try:
+            features = self._transform_inputs(inputs)
+        except IndexError as error:
+            raise ValueError(
+                f'in_index={self.in_index}, but the backbone gives {len(found)} feature '
+                f'map(s) {found}: set decode_head.in_index, or out_indices of the backbone'
+            ) from error
+        if features.shape[1] != self.channels:
+            raise ValueError(
+                f'decode_head.in_channels={self.in_channels}, but the chosen feature map '
+                f'has {features.shape[1]} channels (all maps: {found})'
+            )
+        return features
+
+    def forward(
+        self,
+        query_features: Tensor,
+        support_features: Tensor | list[list[Tensor]],
+        support_mask: Tensor | list[list[Tensor]],
+    ) -> dict[str, Tensor]:
+        """Same as :meth:`match`."""
+        return self.match(query_features, support_features, support_mask)
+
+    def match(
+        self,
+        query_features: Tensor,
+        support_features: Tensor | list[list[Tensor]],
+        support_mask: Tensor | list[list[Tensor]],
+    ) -> dict[str, Tensor]:
+        """Logits of the query at feature size.
+
+        Args:
+            query_features: (B,C,h,w).
+            support_features: (B,K,C,h,w), or B lists of K tensors (C,h_k,w_k).
+            support_mask: (B,K,H,W) integer in {0, 1, 255} at any size, or B lists of K
+                tensors (H_k,W_k).
+
+        Returns:
+            Logits (B,2,h,w), background first: ``baseline`` (first guess), ``stage1``
+            (after one self-support pass) and ``final`` (after refinement where it is
+            on). With ``method='baseline'`` all three are the first guess.
+        """
+        with torch.autocast(query_features.device.type, enabled=False):
+            query = _full_precision(query_features)
+            support = proto.support_prototypes(
+                _full_precision(support_features), support_mask
+            )
+            return self._match(query, support['foreground'], support['background'])
+
+    def _match(self, query: Tensor, fg: Tensor, bg: Tensor) -> dict[str, Tensor]:
+        unit_query = proto.unit(query)
+
+        def logits(foreground: Tensor, background: Tensor) -> Tensor:
+            return proto.similarity_logits(
+                unit_query, foreground, background, self.similarity_scale
+            )
+
+        baseline = logits(fg, bg)
+        if self.method == 'baseline':
+            return dict(final=baseline, stage1=baseline, baseline=baseline)
+
+        weights = proto.affinity(unit_query, self.affinity_temperature)
+        own = self._self_support(query, weights, baseline)
+        fg1 = self._mix_foreground(fg, own['foreground'])
+        bg1 = own['background']
+        stage1 = logits(fg1, bg1)
+        if not self.refine:
+            return dict(final=stage1, stage1=stage1, baseline=baseline)
+
+        own = self._self_support(query, weights, stage1)
+        from_support, from_stage1, from_own = self.refine_weights
+        fg2 = (
+            from_support * fg
+            + from_stage1 * fg1
+            + from_own * self._mix_foreground(fg, own['foreground'])
+        )
+        bg2 = (
+            from_support * bg[..., None, None]
+            + from_stage1 * bg1
+            + from_own * own['background']
+        )
+        share = self.refine_logit_weight
+        final = share * logits(fg2, bg2) + (1 - share) * stage1
+        return dict(final=final, stage1=stage1, baseline=baseline)
+
+    def _mix_foreground(self, support: Tensor, own: Tensor) -> Tensor:
+        return self.support_weight * support + (1 - self.support_weight) * own
+
+    def _self_support(
+        self, query: Tensor, weights: Tensor, logits: Tensor
+    ) -> dict[str, Tensor]:
+        """Prototypes from the query's confident pixels under ``logits``.
+
+        Returns:
+            ``foreground`` (B,C) and ``background`` (B,C,h,w), one for each pixel.
+        """
+        fg = proto.confident_pixels(logits, self.foreground_threshold, self.top_k)
+        bg = proto.confident_pixels(
+            logits.flip(1), self.background_threshold, self.top_k
+        )
+        one = proto.self_support_prototype(query, bg)[..., None, None]
+        adaptive = proto.adaptive_prototypes(query, bg, weights)
+        share = self.global_background_weight
+        return dict(
+            foreground=proto.self_support_prototype(query, fg),
+            background=share * one + (1 - share) * adaptive,
+        )
+
+    def loss(
+        self,
+        query_features: Tensor,
+        support_features: Tensor | list[list[Tensor]],
+        query_mask: Tensor,
+        support_mask: Tensor | list[list[Tensor]],
+    ) -> dict[str, Tensor]:
+        """Losses of a batch of episodes, each already weighted.
+
+        Args:
+            query_features: (B,C,h,w).
+            support_features: (B,K,C,h,w), or B lists of K tensors (C,h_k,w_k).
+            query_mask: (B,H,W) integer in {0, 1, 255}.
+            support_mask: (B,K,H,W) integer in {0, 1, 255}, or B lists of K tensors.
+
+        Returns:
+            Scalars ``loss_final``, ``loss_stage1`` (with refinement), and
+            ``loss_query_self``, ``loss_support_self`` where configured. Zero, with zero
+            gradient, where a mask has no pixel that counts.
+        """
+        with torch.autocast(query_features.device.type, enabled=False):
+            query = _full_precision(query_features)
+            support = _full_precision(support_features)
+            logits = self.match(query, support, support_mask)
+            truth = query_mask.long()
+            losses = dict(
+                loss_final=self._loss(self.loss_decode, logits['final'], truth)
+            )
+            if self.refine and self.method == 'ssp':
+                losses['loss_stage1'] = self._loss(
+                    self.loss_decode, logits['stage1'], truth
+                )
+            if self.loss_query_self is not None:
+                losses['loss_query_self'] = self._loss(
+                    self.loss_query_self, self._match_self(query, truth), truth
+                )
+            if self.loss_support_self is not None:
+                losses['loss_support_self'] = self._support_self_loss(
+                    support, support_mask
+                )
+        return losses
+
+    def _match_self(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Logits (N,2,h,w) of images against the prototypes of their own masks."""
+        own = proto.mask_prototypes(features, mask)
+        return proto.similarity_logits(
+            proto.unit(features),
+            own['foreground'],
+            own['background'],
+            self.similarity_scale,
+        )
+
+    def _support_self_loss(
+        self, features: Tensor | list[list[Tensor]], mask: Tensor | list[list[Tensor]]
+    ) -> Tensor:
+        """One mean over the pixels of all supports of the batch."""
+        if isinstance(features, Tensor) and isinstance(mask, Tensor):
+            truth = mask.flatten(0, 1).long()
+            logits = self._match_self(features.flatten(0, 1), truth)
+            return self._loss(self.loss_support_self, logits, truth)
+        logits, truth = [], []
+        for image, image_mask in zip(_flat(features), _flat(mask), strict=True):
+            labels = image_mask[None].long()
+            self_logits = self.upsample(
+                self._match_self(image[None], labels), labels.shape[-2:]
+            )
+            logits.append(self_logits.flatten(2))
+            truth.append(labels.flatten(1))
+        # images of different size, seen as one image of one row
+        return self._loss(
+            self.loss_support_self,
+            torch.cat(logits, dim=2)[:, :, None],
+            torch.cat(truth, dim=1)[:, None],
+        )
+
+    def upsample(self, logits: Tensor, size: Sequence[int]) -> Tensor:
+        """Logits (N,2,h,w) resized bilinearly to ``size`` (H, W)."""
+        return resize(
+            logits,
+            size=tuple(size),
+            mode='bilinear',
+            align_corners=self.align_corners,
+            warning=False,
+        )
+
+    def _loss(
+        self, losses: nn.Module | nn.ModuleList, logits: Tensor, truth: Tensor
+    ) -> Tensor:
+        logits = self.upsample(logits, truth.shape[-2:])
+        weight = None
+        if self.sampler is not None:
+            weight = self.sampler.sample(logits, truth[:, None])
+        terms = losses if isinstance(losses, nn.ModuleList) else [losses]
+        return sum(
+            term(logits, truth, weight=weight, ignore_index=self.ignore_index)
+            for term in terms
+        )
+
+
+def _build(loss: dict | Sequence[dict] | None) -> nn.Module | None:
+    if loss is None:
+        return None
+    if isinstance(loss, dict):
+        return MODELS.build(loss)
+    return nn.ModuleList(MODELS.build(term) for term in loss)
+
+
+def _flat(nested: Tensor | list[list[Tensor]]) -> list[Tensor]:
+    return [item for episode in nested for item in episode]
+
+
+def _full_precision(
+    features: Tensor | list[list[Tensor]],
+) -> Tensor | list[list[Tensor]]:
+    """Half-precision features as float32; others as they are."""
+    if isinstance(features, Tensor):
+        return features if features.dtype == torch.float64 else features.float()
+    return [[_full_precision(shot) for shot in episode] for episode in features]

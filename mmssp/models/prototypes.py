@@ -1,0 +1,186 @@
+"""The mathematics of prototype matching as pure functions: tensors in, tensors out.
+
+Prototypes, similarity logits and self-support of "Self-Support Few-Shot Semantic
+Segmentation" (Fan, Pei, Tai, Tang; ECCV 2022; arXiv 2207.11549). Everything is batched and
+free of data-dependent branches, so nothing waits for the device.
+
+Shapes: B episodes, K shots, C channels, (h, w) feature size, (H, W) mask size, N any
+number of images.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+POOLING_EPS = 1e-5
+COSINE_EPS = 1e-8
+
+
+def masked_average_pooling(
+    features: Tensor, mask: Tensor, eps: float = POOLING_EPS
+) -> Tensor:
+    """Mean feature under a soft mask.
+
+    Args:
+        features: (N,C,h,w) float.
+        mask: (N,H,W) weights in [0, 1], floating point; resized to (h,w) bilinearly with
+            ``align_corners=True``.
+        eps: Added to the mask's sum, so an empty mask gives the zero vector.
+
+    Returns:
+        (N,C).
+    """
+    weight = F.interpolate(
+        mask[:, None], features.shape[-2:], mode='bilinear', align_corners=True
+    )
+    pooled = torch.bmm(features.flatten(2), weight.flatten(2).transpose(1, 2))
+    return (pooled / (weight.flatten(2).sum(-1, keepdim=True) + eps)).squeeze(-1)
+
+
+def mask_prototypes(features: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """Foreground and background prototype of each image from its own mask.
+
+    Args:
+        features: (N,C,h,w) float.
+        mask: (N,H,W) integer; 1 foreground, 0 background, 255 in neither.
+
+    Returns:
+        ``foreground`` and ``background``, (N,C) each.
+    """
+    return dict(
+        foreground=masked_average_pooling(features, (mask == 1).to(features.dtype)),
+        background=masked_average_pooling(features, (mask == 0).to(features.dtype)),
+    )
+
+
+def support_prototypes(
+    features: Tensor | list[list[Tensor]], mask: Tensor | list[list[Tensor]]
+) -> dict[str, Tensor]:
+    """Prototypes of each episode: those of its K shots, averaged (P_f, P_b).
+
+    Args:
+        features: (B,K,C,h,w), or B lists of K tensors (C,h_k,w_k) where sizes differ.
+        mask: (B,K,H,W) integer in {0, 1, 255}, or B lists of K tensors (H_k,W_k).
+
+    Returns:
+        ``foreground`` and ``background``, (B,C) each.
+    """
+    if isinstance(features, Tensor) and isinstance(mask, Tensor):
+        shots = mask_prototypes(features.flatten(0, 1), mask.flatten(0, 1))
+        episodes = features.shape[:2]
+        return {name: p.unflatten(0, episodes).mean(1) for name, p in shots.items()}
+    per_episode = []
+    for episode_features, episode_masks in zip(features, mask, strict=True):
+        shots = [
+            mask_prototypes(shot[None], shot_mask[None])
+            for shot, shot_mask in zip(episode_features, episode_masks, strict=True)
+        ]
+        per_episode.append(
+            {name: torch.cat([s[name] for s in shots]).mean(0) for name in shots[0]}
+        )
+    return {
+        name: torch.stack([p[name] for p in per_episode]) for name in per_episode[0]
+    }
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors of length one along dimension 1; zero vectors stay zero.
+
+    Args:
+        vectors: (N,C,...) float.
+
+    Returns:
+        Same shape.
+    """
+    return F.normalize(vectors, dim=1, eps=COSINE_EPS)
+
+
+def similarity_logits(
+    unit_features: Tensor, foreground: Tensor, background: Tensor, scale: float
+) -> Tensor:
+    """Scaled cosine similarity of every pixel to two prototypes.
+
+    Args:
+        unit_features: (N,C,h,w), already of unit length over C.
+        foreground: (N,C), or (N,C,h,w) for a prototype of each pixel's own.
+        background: As ``foreground``.
+        scale: Factor of the cosines (10 in the paper's release).
+
+    Returns:
+        (N,2,h,w) logits in [-scale, scale], background first.
+    """
+
+    def cosine(prototype: Tensor) -> Tensor:
+        if prototype.dim() == 2:
+            return torch.einsum('nchw,nc->nhw', unit_features, unit(prototype))
+        # the length divides the product, so no normalised copy of the map is made
+        length = torch.linalg.vector_norm(prototype, dim=1).clamp_min(COSINE_EPS)
+        return torch.einsum('nchw,nchw->nhw', unit_features, prototype) / length
+
+    return scale * torch.stack([cosine(background), cosine(foreground)], dim=1)
+
+
+def confident_pixels(logits: Tensor, threshold: float, top_k: int) -> Tensor:
+    """Which pixels are confidently of one class; the most confident ones if none is.
+
+    Args:
+        logits: (N,2,h,w) with the class in question last.
+        threshold: A pixel is chosen when its probability exceeds this.
+        top_k: How many of highest probability are chosen where no pixel exceeds the
+            threshold; all of them where the map has fewer.
+
+    Returns:
+        (N,h*w) of 0. and 1. in the logits' dtype, at least one 1. in each row. No gradient.
+    """
+    probability = logits.detach().softmax(1)[:, 1].flatten(1)
+    above = probability > threshold
+    best = probability.topk(min(top_k, probability.shape[1]), dim=1).indices
+    fallback = torch.zeros_like(above).scatter_(1, best, True)
+    return torch.where(above.any(1, keepdim=True), above, fallback).to(logits.dtype)
+
+
+def affinity(unit_features: Tensor, temperature: float) -> Tensor:
+    """Un-normalised softmax weights between all pixels of an image, exp(t cos(F_i, F_j)).
+
+    Cosines lie in [-1, 1], so the exponential needs no running maximum. Symmetric, and
+    the same in both self-support passes.
+
+    Args:
+        unit_features: (N,C,h,w) of unit length over C.
+        temperature: Factor of the cosines (2 in the paper's release).
+
+    Returns:
+        (N,hw,hw).
+    """
+    pixels = unit_features.flatten(2)
+    return torch.bmm(pixels.transpose(1, 2), pixels).mul_(temperature).exp_()
+
+
+def self_support_prototype(features: Tensor, chosen: Tensor) -> Tensor:
+    """Mean feature of the chosen pixels (SSFP, SSBP; §3.2).
+
+    Args:
+        features: (N,C,h,w).
+        chosen: (N,hw) of 0. and 1., from :func:`confident_pixels`.
+
+    Returns:
+        (N,C).
+    """
+    total = torch.bmm(features.flatten(2), chosen[..., None]).squeeze(-1)
+    return total / chosen.sum(1, keepdim=True)
+
+
+def adaptive_prototypes(features: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+    """A prototype of each pixel's own: the chosen pixels, weighted by affinity (ASBP; §3.3).
+
+    Args:
+        features: (N,C,h,w).
+        chosen: (N,hw) of 0. and 1., from :func:`confident_pixels`.
+        weights: (N,hw,hw) symmetric, from :func:`affinity`.
+
+    Returns:
+        (N,C,h,w).
+    """
+    total = torch.bmm(features.flatten(2) * chosen[:, None], weights)
+    share = torch.bmm(chosen[:, None], weights)
+    return (total / share).unflatten(2, features.shape[-2:])

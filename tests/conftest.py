@@ -1,0 +1,50 @@
+"""What several test modules share: registration, a tiny backbone, a private cache."""
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+import mmssp  # noqa: F401  (registers all components)
+
+
+@pytest.fixture(autouse=True)
+def _mmseg_scope() -> None:
+    init_default_scope('mmseg')
+
+
+@pytest.fixture(autouse=True)
+def _private_cache(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv('MMSSP_CACHE', str(tmp_path / 'mmssp_cache'))
+
+
+@MODELS.register_module(force=True)
+class PatchBackbone(nn.Module):
+    """One convolution of stride 8: the quickest thing with features and a gradient."""
+
+    def __init__(self, channels: int = 8, kernel_size: int = 4) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, channels, kernel_size, stride=8)
+
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        return (self.conv(image),)
+
+
+@pytest.fixture
+def build_segmentor():
+    """Build a FewShotEncoderDecoder around PatchBackbone; keywords go to the head."""
+
+    def build(channels: int = 8, **head) -> nn.Module:
+        torch.manual_seed(0)
+        return MODELS.build(
+            dict(
+                type='FewShotEncoderDecoder',
+                data_preprocessor=dict(type='FewShotDataPreProcessor'),
+                backbone=dict(type='PatchBackbone', channels=channels),
+                decode_head=dict(type='SSPHead', in_channels=channels, **head),
+                test_cfg=dict(mode='whole'),
+            )
+        )
+
+    return build
