@@ -1,0 +1,13 @@
+from .few_shot_iou_metric import FewShotIoUMetric
+from .protocols import PROTOCOLS, Protocol, get_protocol
+from .scores import pixel_counts, score_run, score_runs
+
+__all__ = [
+    'PROTOCOLS',
+    'FewShotIoUMetric',
+    'Protocol',
+    'get_protocol',
+    'pixel_counts',
+    'score_run',
+    'score_runs',
+]

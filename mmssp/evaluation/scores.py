@@ -1,0 +1,109 @@
+"""From per-episode pixel counts to scores: pure functions on records."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from torch import Tensor
+
+
+def pixel_counts(
+    prediction: Tensor, truth: Tensor, ignore_index: int = 255
+) -> dict[str, list[int]]:
+    """Intersection and union of background and foreground in one image.
+
+    Args:
+        prediction: (H,W) integer, 1 foreground and 0 background.
+        truth: (H,W) integer in {0, 1, ignore_index}; ignored pixels are left out.
+
+    Returns:
+        ``intersection`` and ``union``, [background, foreground] pixels each.
+    """
+    valid = truth != ignore_index
+    predicted, target = (prediction == 1) & valid, (truth == 1) & valid
+    both, either = predicted & target, predicted | target
+    total, fg_both, fg_either = (int(x.sum()) for x in (valid, both, either))
+    return dict(
+        intersection=[total - fg_either, fg_both], union=[total - fg_both, fg_either]
+    )
+
+
+def score_run(
+    records: Sequence[Mapping],
+    class_ids: Sequence[int],
+    undrawn_classes_count: bool = False,
+) -> dict:
+    """Scores of one run: sums over all its episodes, then ratios.
+
+    Args:
+        records: ``class_id``, ``intersection`` and ``union`` ([bg, fg] pixels) of each
+            episode.
+        class_ids: The classes that episodes can be about.
+        undrawn_classes_count: Whether a class without an episode counts as IoU 0 in the
+            mean; else it is left out.
+
+    Returns:
+        ``mIoU`` (mean over classes of foreground IoU), ``FB-IoU`` (mean of foreground
+        and background IoU over all episodes together), ``per_class`` {class id: IoU, nan
+        where undrawn}; in percent, [0, 100].
+    """
+    intersection = {c: 0 for c in class_ids}
+    union = {c: 0 for c in class_ids}
+    drawn = set()
+    both = np.zeros(2, np.int64)
+    either = np.zeros(2, np.int64)
+    for record in records:
+        class_id = record['class_id']
+        drawn.add(class_id)
+        intersection[class_id] += record['intersection'][1]
+        union[class_id] += record['union'][1]
+        both += record['intersection']
+        either += record['union']
+    per_class = {
+        c: 100.0 * intersection[c] / max(union[c], 1) if c in drawn else float('nan')
+        for c in class_ids
+    }
+    counted = [
+        0.0 if c not in drawn else per_class[c]
+        for c in class_ids
+        if c in drawn or undrawn_classes_count
+    ]
+    return {
+        'mIoU': float(np.mean(counted)) if counted else float('nan'),
+        'FB-IoU': float(np.mean(100.0 * both / np.maximum(either, 1))),
+        'per_class': per_class,
+    }
+
+
+def score_runs(
+    records: Sequence[Mapping],
+    class_ids: Sequence[int],
+    undrawn_classes_count: bool = False,
+) -> dict:
+    """Scores over several runs: each run on its own, then their mean.
+
+    Args:
+        records: As :func:`score_run`, with ``run`` besides.
+        class_ids: As :func:`score_run`.
+        undrawn_classes_count: As :func:`score_run`.
+
+    Returns:
+        ``mIoU``, ``FB-IoU`` (means over runs), ``mIoU_std`` (sample standard deviation
+        over runs, 0 for one run), ``per_class`` (mean over the runs that drew the
+        class), and ``runs``, a dict of :func:`score_run` with ``run`` for each.
+    """
+    runs = []
+    for run in sorted({record['run'] for record in records}):
+        own = [record for record in records if record['run'] == run]
+        runs.append(dict(run=run, **score_run(own, class_ids, undrawn_classes_count)))
+    means = [run['mIoU'] for run in runs]
+    per_class = {}
+    for c in class_ids:
+        values = [r['per_class'][c] for r in runs if not np.isnan(r['per_class'][c])]
+        per_class[c] = float(np.mean(values)) if values else float('nan')
+    return {
+        'mIoU': float(np.mean(means)) if means else float('nan'),
+        'mIoU_std': float(np.std(means, ddof=1)) if len(means) > 1 else 0.0,
+        'FB-IoU': float(np.mean([r['FB-IoU'] for r in runs])) if runs else float('nan'),
+        'per_class': per_class,
+        'runs': runs,
+    }

@@ -1,0 +1,37 @@
+"""Chance that depends on given numbers alone."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+def generator(*key: int) -> np.random.Generator:
+    """A generator that is a pure function of ``key`` (integers ≥ 0)."""
+    return np.random.default_rng(np.random.SeedSequence(key))
+
+
+@contextmanager
+def fixed_random_state(*key: int) -> Iterator[None]:
+    """Set the global generators from ``key`` inside, and put them back after.
+
+    mmcv's and mmseg's transforms draw from the global generators of ``numpy`` and
+    ``random``; inside this context what they draw is a pure function of ``key``.
+
+    Args:
+        *key: Integers ≥ 0.
+    """
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    torch_state = torch.random.get_rng_state()
+    words = np.random.SeedSequence(key).generate_state(2)
+    np.random.seed(words)
+    random.seed(int(words[0]))
+    torch.random.default_generator.manual_seed(int(words[1]))
+    try:
+        yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+        torch.random.set_rng_state(torch_state)

@@ -1,0 +1,146 @@
+"""The metric: records, gathering over processes, report file."""
+
+import json
+import socket
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from mmseg.registry import METRICS
+
+META = dict(class_names={1: 'cat', 3: 'dog'})
+
+
+def sample(index: int, class_id: int = 1, run: int = 0, size=(4, 4)) -> dict:
+    """Episode whose prediction has `index` pixels too many."""
+    truth = torch.zeros(1, *size, dtype=torch.uint8)
+    truth[0, 0] = 1
+    prediction = truth.clone().long()
+    prediction.view(-1)[size[1] : size[1] + index] = 1
+    truth[0, -1] = 255
+    return dict(
+        gt_sem_seg=dict(data=truth),
+        pred_sem_seg=dict(data=prediction),
+        run=run,
+        episode=index,
+        class_id=class_id,
+        img_path=f'{index}.jpg',
+        support_img_paths=['s.jpg'],
+    )
+
+
+def build(**kwargs):
+    metric = METRICS.build(dict(type='FewShotIoUMetric', **kwargs))
+    metric.dataset_meta = META
+    return metric
+
+
+def test_scores_are_in_percent():
+    metric = build()
+    metric.process({}, [sample(0, 1), sample(4, 3)])
+    scores = metric.evaluate(2)
+    assert scores['mIoU'] == pytest.approx((100 + 50) / 2)
+    assert 'mIoU_std' not in scores
+
+
+def test_records_do_not_outlive_an_evaluation():
+    metric = build()
+    metric.process({}, [sample(4, 3)])
+    metric.evaluate(1)
+    metric.process({}, [sample(0, 1)])
+    assert metric.evaluate(1)['mIoU'] == 100
+
+
+def test_several_runs_give_a_deviation():
+    metric = build()
+    metric.process({}, [sample(0, run=0), sample(4, run=1)])
+    scores = metric.evaluate(2)
+    assert scores['mIoU'] == 75
+    assert scores['mIoU_std'] == pytest.approx(50 / 2**0.5)
+
+
+def test_an_episode_seen_twice_counts_once():
+    metric = build()
+    metric.process({}, [sample(0), sample(4), sample(4), sample(4)])
+    assert metric.evaluate(4)['mIoU'] == pytest.approx(100 * 8 / 12)
+
+
+def test_report_holds_scores_and_records(tmp_path):
+    metric = build(out_file=str(tmp_path / 'new' / 'F.json'))
+    metric.process({}, [sample(2, 1), sample(0, 1, run=1)])
+    scores = metric.evaluate(2)
+    report = json.loads((tmp_path / 'new' / 'F.json').read_text())
+    assert report['protocol'] == 'ssp'
+    assert report['mIoU'] == scores['mIoU']
+    assert report['FB-IoU'] == scores['FB-IoU']
+    assert report['per_class']['dog'] is None
+    assert [run['run'] for run in report['runs']] == [0, 1]
+    assert report['episodes'][0] == dict(
+        run=0,
+        index=2,
+        class_id=1,
+        query='2.jpg',
+        supports=['s.jpg'],
+        intersection=[6, 4],
+        union=[8, 6],
+    )
+
+
+def test_unwritable_report_leaves_nothing_behind(tmp_path):
+    (tmp_path / 'file').write_text('')
+    metric = build(out_file=str(tmp_path / 'file' / 'F.json'))
+    metric.process({}, [sample(0)])
+    with pytest.raises(OSError):
+        metric.evaluate(1)
+    assert [p.name for p in tmp_path.iterdir()] == ['file']
+
+
+def test_prediction_of_another_size_is_explained():
+    metric = build()
+    wrong = sample(0)
+    wrong['pred_sem_seg']['data'] = torch.zeros(1, 2, 2)
+    with pytest.raises(ValueError, match=r'0\.jpg.*differ in size'):
+        metric.process({}, [wrong])
+
+
+def test_no_episode_is_an_error():
+    with pytest.raises(ValueError, match='no episode'):
+        build().evaluate(0)
+
+
+def test_unknown_protocol_is_refused():
+    with pytest.raises(ValueError, match=r"'mine'.*'ssp'"):
+        build(protocol='mine')
+
+
+def _rank(rank: int, port: int, out: str) -> None:
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2
+    )
+    import mmssp  # noqa: F401
+
+    metric = METRICS.get('FewShotIoUMetric')(out_file=out if rank == 0 else None)
+    metric.dataset_meta = META
+    # five episodes over two processes; the sampler repeats the first to make them even
+    for index in {0: [0, 2, 4], 1: [1, 3, 0]}[rank]:
+        metric.process({}, [sample(index, class_id=1 + 2 * (index % 2))])
+    scores = metric.evaluate(5)
+    torch.save(scores, f'{out}.{rank}')
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_report_what_one_does(tmp_path):
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    out = str(tmp_path / 'two.json')
+    mp.spawn(_rank, (port, out), nprocs=2)
+    alone = build(out_file=str(tmp_path / 'one.json'))
+    for index in range(5):
+        alone.process({}, [sample(index, class_id=1 + 2 * (index % 2))])
+    expected = alone.evaluate(5)
+    for rank in range(2):
+        assert torch.load(f'{out}.{rank}', weights_only=True) == expected
+    one, two = (json.loads((tmp_path / f'{n}.json').read_text()) for n in ('one', 'two'))
+    assert one == two

@@ -1,0 +1,72 @@
+"""Pixel counts and scores against naive ones."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmssp.evaluation import pixel_counts, score_run, score_runs
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_pixel_counts_equal_sets_of_pixels(seed):
+    rng = np.random.default_rng(seed)
+    prediction, truth = rng.integers(0, 2, (5, 7)), rng.choice([0, 1, 255], (5, 7))
+    counts = pixel_counts(torch.tensor(prediction), torch.tensor(truth))
+    valid = {p for p in np.ndindex(5, 7) if truth[p] != 255}
+    for label in (0, 1):
+        predicted = {p for p in valid if prediction[p] == label}
+        target = {p for p in valid if truth[p] == label}
+        assert counts['intersection'][label] == len(predicted & target)
+        assert counts['union'][label] == len(predicted | target)
+
+
+def record(class_id: int, fg: tuple, bg: tuple = (0, 0), run: int = 0) -> dict:
+    """(intersection, union) of foreground and background."""
+    return dict(
+        run=run,
+        class_id=class_id,
+        intersection=[bg[0], fg[0]],
+        union=[bg[1], fg[1]],
+    )
+
+
+def test_sums_come_before_ratios():
+    records = [record(1, (10, 10)), record(1, (0, 30)), record(2, (1, 2))]
+    scores = score_run(records, [1, 2])
+    assert scores['per_class'] == {1: 25.0, 2: 50.0}
+    assert scores['mIoU'] == 37.5
+
+
+def test_fb_iou_sums_over_all_classes():
+    records = [record(1, (1, 2), (3, 4)), record(2, (1, 2), (4, 6))]
+    assert score_run(records, [1, 2])['FB-IoU'] == pytest.approx((50 + 70) / 2)
+
+
+def test_class_that_was_not_drawn_is_left_out_or_counts_as_zero():
+    records = [record(1, (1, 2))]
+    left_out = score_run(records, [1, 2])
+    assert left_out['mIoU'] == 50
+    assert math.isnan(left_out['per_class'][2])
+    assert score_run(records, [1, 2], undrawn_classes_count=True)['mIoU'] == 25
+
+
+def test_runs_are_scored_apart_then_averaged():
+    records = [record(1, (1, 2), run=0), record(1, (99, 100), run=0)]
+    records += [record(1, (1, 10), run=1)]
+    scores = score_runs(records, [1])
+    first = 100 * 100 / 102
+    assert [run['mIoU'] for run in scores['runs']] == pytest.approx([first, 10])
+    assert scores['mIoU'] == pytest.approx((first + 10) / 2)
+    assert scores['mIoU_std'] == pytest.approx(np.std([first, 10], ddof=1))
+
+
+def test_one_run_has_no_deviation():
+    assert score_runs([record(1, (1, 2))], [1])['mIoU_std'] == 0
+
+
+def test_class_with_empty_union_scores_zero():
+    assert score_run([record(1, (0, 0))], [1])['mIoU'] == 0

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Test on several GPUs (or CPU processes) of one or more machines through torchrun.
+# usage: tools/dist_test.sh CONFIG CHECKPOINT NUM_PROCESSES [options of tools/test.py]
+# more machines: NNODES, NODE_RANK, MASTER_ADDR and PORT in the environment of each
+set -eu
+if [ $# -lt 3 ]; then sed -n '2,4s/^# //p' "$0"; exit 2; fi
+config=$1 checkpoint=$2 processes=$3
+shift 3
+PYTHONPATH="$(dirname "$0")/..:${PYTHONPATH:-}" exec torchrun \
+    --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
+    --nproc_per_node="$processes" \
+    "$(dirname "$0")/test.py" "$config" "$checkpoint" --launcher pytorch "$@"

@@ -1,0 +1,121 @@
+"""Test a few-shot segmentor: python tools/test.py CONFIG CHECKPOINT [--fold N] …"""
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+import mmssp  # noqa: F401  (registers all components)
+from mmssp.evaluation import PROTOCOLS, get_protocol
+from mmssp.utils.checkpoints import load_for_test
+from mmssp.utils.cli import run
+from mmssp.utils.config import episodic_datasets, set_episodes
+from mmssp.utils.launch import add_launcher, set_launcher
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Test a few-shot segmentor on episodes of novel classes.'
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        'checkpoint',
+        help='trained weights; "none" tests the model as its config builds it, with its '
+        'pre-trained backbone (matching itself has no parameters)',
+    )
+    parser.add_argument('--fold', type=int, help='0-based fold whose classes are novel')
+    parser.add_argument('--shots', type=int, help='supports per episode')
+    parser.add_argument(
+        '--protocol',
+        choices=sorted(PROTOCOLS),
+        help="evaluation protocol; the config's by default. It sets the seeds of the runs",
+    )
+    parser.add_argument(
+        '--runs', type=int, help="runs to average, seeds 0, 1, …; the config's by default"
+    )
+    parser.add_argument(
+        '--episodes', type=int, help="episodes per run; the config's by default"
+    )
+    parser.add_argument(
+        '--out', metavar='F.json', help='write scores and a record of every episode'
+    )
+    parser.add_argument(
+        '--show-dir',
+        metavar='D',
+        help='draw episodes (support, query, truth, predictions) into D',
+    )
+    parser.add_argument(
+        '--show-interval',
+        type=int,
+        default=1,
+        metavar='N',
+        help='with --show-dir: draw every Nth episode (default: every one)',
+    )
+    parser.add_argument(
+        '--work-dir', help='folder for logs; work_dirs/CONFIG by default'
+    )
+    add_launcher(parser)
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config, e.g. model.decode_head.method=baseline',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    set_episodes(cfg, 'test_dataloader', fold=args.fold, shots=args.shots)
+    set_protocol(cfg, args.protocol, args.runs, args.episodes)
+    set_launcher(cfg, args.launcher, args.local_rank)
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif not cfg.get('work_dir'):
+        cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
+    if args.out:
+        cfg.test_evaluator.out_file = args.out
+    if args.show_dir:
+        cfg.default_hooks.visualization.update(draw=True, interval=args.show_interval)
+        cfg.visualizer.save_dir = args.show_dir
+    cfg.load_from, cfg.resume = None, False
+    runner = Runner.from_cfg(cfg)
+    load_for_test(runner, args.checkpoint)
+    runner.test()
+
+
+def set_protocol(
+    cfg: Config, protocol: str | None, runs: int | None, episodes: int | None
+) -> None:
+    """Put a protocol's runs into a config's test data set and metric.
+
+    Args:
+        cfg: Changed in place.
+        protocol: Name, or None for the config's own.
+        runs: Number of runs, or None for the protocol's (or, without one, the config's).
+        episodes: Episodes per run, or None for the config's.
+
+    Raises:
+        ValueError: If ``runs`` is less than 1.
+    """
+    seeds = None
+    if protocol is not None:
+        seeds = list(get_protocol(protocol).seeds)
+        cfg.test_evaluator.protocol = protocol
+    if runs is not None:
+        if runs < 1:
+            raise ValueError(f'--runs {runs}: expected 1 or more')
+        known = seeds or next(episodic_datasets(cfg, 'test_dataloader')).get('seed', 0)
+        known = [known] if isinstance(known, int) else list(known)
+        further = range(max(known) + 1, max(known) + 1 + runs)
+        seeds = [*known, *further][:runs]
+    set_episodes(cfg, 'test_dataloader', seed=seeds, num_episodes=episodes)
+
+
+if __name__ == '__main__':
+    run(main)

@@ -1,0 +1,86 @@
+"""Train a few-shot segmentor: python tools/train.py CONFIG [--fold N] [--shots K] …"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+import mmssp  # noqa: F401  (registers all components)
+from mmssp.utils.checkpoints import check_pretrained
+from mmssp.utils.cli import run
+from mmssp.utils.config import episodic_datasets, set_episodes
+from mmssp.utils.launch import add_launcher, set_launcher
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Train a few-shot segmentor.')
+    parser.add_argument('config', help='config file, e.g. configs/ssp_r50_pascal5i_1shot.py')
+    parser.add_argument(
+        '--fold', type=int, help='0-based fold whose classes are novel (kept out)'
+    )
+    parser.add_argument('--shots', type=int, help='supports per episode')
+    parser.add_argument(
+        '--work-dir',
+        help='folder for logs and checkpoints; work_dirs/CONFIG/foldN by default',
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from the newest checkpoint of the work dir, or from the one named',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='automatic mixed precision (needs a GPU)'
+    )
+    add_launcher(parser)
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config, e.g. train_cfg.max_iters=100; lists as '
+        'key="[a,b]" or key=a,b',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    set_episodes(cfg, fold=args.fold, shots=args.shots)
+    set_launcher(cfg, args.launcher, args.local_rank)
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif not cfg.get('work_dir'):
+        folds = {dataset.get('fold') for dataset in episodic_datasets(cfg)} - {None}
+        parts = [f'fold{fold}' for fold in sorted(folds)]
+        cfg.work_dir = str(Path('work_dirs', Path(args.config).stem, *parts))
+    if args.amp:
+        set_amp(cfg)
+    if args.resume == 'auto':
+        cfg.resume, cfg.load_from = True, None
+    elif args.resume:
+        cfg.resume, cfg.load_from = True, args.resume
+    check_pretrained(cfg)
+    Runner.from_cfg(cfg).train()
+
+
+def set_amp(cfg: Config) -> None:
+    """Put the optimizer into mmengine's wrapper for mixed precision.
+
+    Raises:
+        ValueError: Without a GPU.
+    """
+    if not torch.cuda.is_available():
+        raise ValueError('--amp: mixed precision needs a GPU, and none was found')
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+if __name__ == '__main__':
+    run(main)
