@@ -1,2 +1,21 @@
-from . import datasets, evaluation, models  # noqa: F401
-from .version import __version__  # noqa: F401
+"""mmssp: few-shot semantic segmentation for MMSegmentation.
+
+Importing the package registers all its components in mmseg's registries.
+"""
+
+from .utils.dependencies import check_dependencies, quiet_imports
+
+with quiet_imports():
+    check_dependencies()
+    from . import datasets, engine, evaluation, models, visualization
+
+from .version import __version__
+
+__all__ = [
+    '__version__',
+    'datasets',
+    'engine',
+    'evaluation',
+    'models',
+    'visualization',
+]

@@ -2,12 +2,10 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from mmcv.transforms import LoadAnnotations
 from mmengine.dataset import Compose
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import PackSegInputs
@@ -19,8 +17,8 @@ from ..utils.random_state import fixed_random_state, generator
 from .class_index import ClassIndex
 from .episodes import Episode, EpisodeSampler, usable_images
 from .folds import split_classes
+from .wrapped import IGNORE, build_dataset, foreground_classes, mask_reader
 
-IGNORE = 255
 META_KEYS = (
     'img_path',
     'seg_map_path',
@@ -117,7 +115,7 @@ class EpisodicDataset(Dataset):
         )
         self._pack = PackSegInputs(meta_keys=META_KEYS)
 
-        self._labels, names = _foreground(self.dataset, background_classes)
+        self._labels, names = foreground_classes(self.dataset, background_classes)
         self.class_names = dict(enumerate(names, start=1))
         chosen = split_classes(
             names,
@@ -130,7 +128,7 @@ class EpisodicDataset(Dataset):
         )
         self.index = ClassIndex.build(
             self.dataset,
-            _mask_reader(self.pipeline),
+            mask_reader(self.pipeline),
             cache_dir=cache_dir,
             workers=workers,
         )
@@ -157,8 +155,10 @@ class EpisodicDataset(Dataset):
         )
         left = [c for c in class_ids if c not in missing]
         if not left:
-            raise ValueError(f'{problem}; no class is left: check the data set, or '
-                             'lower shots or min_pixels')
+            raise ValueError(
+                f'{problem}; no class is left: check the data set, or '
+                'lower shots or min_pixels'
+            )
         if not allow_missing:
             raise ValueError(
                 f'{problem}; lower shots or min_pixels, or leave these classes out with '
@@ -269,80 +269,6 @@ def binary_mask(mask: np.ndarray, label: int, ignore: int = IGNORE) -> np.ndarra
     binary = (mask == label).astype(np.uint8)
     binary[mask == ignore] = ignore
     return binary
-
-
-def build_dataset(dataset: dict | BaseSegDataset) -> BaseSegDataset:
-    """Build and fully initialise a data set, naming what is missing on disk.
-
-    Args:
-        dataset: Config or instance.
-
-    Returns:
-        The data set, with at least one image.
-
-    Raises:
-        FileNotFoundError: If building failed and the root, list or a folder is missing.
-        ValueError: If there is no image.
-    """
-    if isinstance(dataset, dict):
-        try:
-            built = DATASETS.build(dataset)
-            built.full_init()
-        except (AssertionError, FileNotFoundError) as error:
-            missing = _missing_paths(dataset)
-            if not missing:
-                raise
-            raise FileNotFoundError(
-                f'{dataset.get("type")}: {", ".join(missing)} not found; see "Data" in '
-                'the README for the layout, and set data_root'
-            ) from error
-    else:
-        built = dataset
-        built.full_init()
-    if not len(built):
-        raise ValueError(f'{type(built).__name__}: no image found; check its paths')
-    return built
-
-
-def _missing_paths(config: dict) -> list[str]:
-    root = Path(config.get('data_root') or '')
-    parts = [config.get('ann_file'), *(config.get('data_prefix') or {}).values()]
-    candidates = [root, *(root / part for part in parts if part)]
-    missing = [path for path in candidates if not path.exists()]
-    # a missing root explains all that is missing below it
-    return [str(root)] if root in missing else [str(path) for path in missing]
-
-
-def _foreground(
-    dataset: BaseSegDataset, background_classes: Sequence[str]
-) -> tuple[list[int], list[str]]:
-    """Pixel values and names of the classes that can be targets."""
-    names = dataset.metainfo.get('classes')
-    if not names:
-        raise ValueError(
-            f'{type(dataset).__name__} names no classes: set metainfo=dict(classes=…)'
-        )
-    dropped = [
-        old for old, new in (dataset.label_map or {}).items() if new in (-1, IGNORE)
-    ]
-    if dropped:
-        raise ValueError(
-            f'metainfo.classes leaves out {len(dropped)} of the classes of '
-            f'{type(dataset).__name__}, and MMSegmentation turns their pixels into '
-            '"ignored"; keep all classes, and choose by fold or by base_classes and '
-            'novel_classes: other classes are background then'
-        )
-    foreground = [i for i, name in enumerate(names) if name not in background_classes]
-    return foreground, [names[i] for i in foreground]
-
-
-def _mask_reader(pipeline: Compose) -> LoadAnnotations:
-    for transform in pipeline.transforms:
-        if isinstance(transform, LoadAnnotations):
-            return transform
-    raise ValueError(
-        "pipeline: no transform loads the mask; add dict(type='LoadMask') after the image"
-    )
 
 
 def _image_tensor(image: np.ndarray) -> Tensor:

@@ -116,9 +116,7 @@ class FewShotIoUMetric(BaseMetric):
         names = (self.dataset_meta or {}).get('class_names') or {
             c: str(c) for c in sorted({record['class_id'] for record in results})
         }
-        scores = score_runs(
-            results, list(names), self.protocol.undrawn_classes_count
-        )
+        scores = score_runs(results, list(names), self.protocol.undrawn_classes_count)
         self._print(scores, names, len(results))
         if self.out_file is not None:
             self._write(scores, names, results)

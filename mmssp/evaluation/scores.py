@@ -46,8 +46,8 @@ def score_run(
         and background IoU over all episodes together), ``per_class`` {class id: IoU, nan
         where undrawn}; in percent, [0, 100].
     """
-    intersection = {c: 0 for c in class_ids}
-    union = {c: 0 for c in class_ids}
+    intersection = dict.fromkeys(class_ids, 0)
+    union = dict.fromkeys(class_ids, 0)
     drawn = set()
     both = np.zeros(2, np.int64)
     either = np.zeros(2, np.int64)

@@ -102,7 +102,9 @@ def _check(inputs: object) -> None:
 
 
 def _stack(images: list[Tensor]) -> Tensor | list[Tensor]:
-    return torch.stack(images) if len({image.shape for image in images}) == 1 else images
+    return (
+        torch.stack(images) if len({image.shape for image in images}) == 1 else images
+    )
 
 
 def _stack_nested(

@@ -171,7 +171,7 @@ def self_support_prototype(features: Tensor, chosen: Tensor) -> Tensor:
 
 
 def adaptive_prototypes(features: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
-    """A prototype of each pixel's own: the chosen pixels, weighted by affinity (ASBP; §3.3).
+    """A prototype of each pixel's own: chosen pixels, weighted by affinity (ASBP; §3.3).
 
     Args:
         features: (N,C,h,w).

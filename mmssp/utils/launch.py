@@ -43,7 +43,9 @@ def set_launcher(cfg: Config, launcher: str, local_rank: int = 0) -> None:
         type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False
     )
     if launcher == 'pytorch' and not torch.distributed.is_initialized():
-        missing = [v for v in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR') if v not in os.environ]
+        missing = [
+            v for v in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR') if v not in os.environ
+        ]
         if missing:
             raise ValueError(
                 f'--launcher pytorch: {", ".join(missing)} not set in the environment; '

@@ -36,8 +36,10 @@ def parallel_map(
         Exception: The first exception that ``func`` raised, as it was.
     """
     if workers is None:
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else (
-            os.cpu_count() or 1
+        workers = (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, 'sched_getaffinity')
+            else (os.cpu_count() or 1)
         )
     workers = max(1, min(workers, len(tasks) // max(chunksize, 1)))
     if description:

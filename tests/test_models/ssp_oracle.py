@@ -118,9 +118,7 @@ def losses(episodes: list[tuple], refine: bool) -> dict[str, float]:
     result['loss_query_self'] = cross_entropy(
         [match_self(query, truth) for query, truth, _, _ in episodes], truths
     )
-    shots = [
-        (s, m) for _, _, ss, ms in episodes for s, m in zip(ss, ms, strict=True)
-    ]
+    shots = [(s, m) for _, _, ss, ms in episodes for s, m in zip(ss, ms, strict=True)]
     result['loss_support_self'] = 0.2 * cross_entropy(
         [match_self(s, m) for s, m in shots], [m for _, m in shots]
     )

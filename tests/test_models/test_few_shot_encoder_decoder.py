@@ -88,7 +88,9 @@ def test_supports_of_another_size_equal_one_pass_each(build_segmentor):
     for i in range(2):
         alone = model.test_step(
             dict(
-                inputs={name: value[i : i + 1] for name, value in batch['inputs'].items()},
+                inputs={
+                    name: value[i : i + 1] for name, value in batch['inputs'].items()
+                },
                 data_samples=batch['data_samples'][i : i + 1],
             )
         )
@@ -168,7 +170,11 @@ BACKBONES = {
         384,
         -1,
     ),
-    'MobileNetV2': (dict(type='MobileNetV2', out_indices=(1, 2, 4), norm_eval=True), 96, 2),
+    'MobileNetV2': (
+        dict(type='MobileNetV2', out_indices=(1, 2, 4), norm_eval=True),
+        96,
+        2,
+    ),
     'SSP ResNet-50': (
         dict(
             type='SSPResNetV1c',

@@ -78,9 +78,9 @@ def thresholds_are_clear(batch: dict, margin: float) -> bool:
                 flat = np.sort(p.ravel())[::-1]
                 if (abs(flat - threshold) < margin).any():
                     return False
-                if (flat <= threshold).all() and len(flat) > 12:
-                    if flat[11] - flat[12] < margin:
-                        return False
+                none_above = (flat <= threshold).all() and len(flat) > 12
+                if none_above and flat[11] - flat[12] < margin:
+                    return False
     return True
 
 
@@ -240,7 +240,9 @@ def test_half_precision_features_are_matched_in_float32():
     }
     with torch.autocast('cpu', dtype=torch.bfloat16):
         found = head(refine=True).match(**half)['final']
-    single = {name: x.float() if x.is_floating_point() else x for name, x in half.items()}
+    single = {
+        name: x.float() if x.is_floating_point() else x for name, x in half.items()
+    }
     expected = head(refine=True).match(**single)['final']
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected)

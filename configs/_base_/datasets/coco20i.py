@@ -63,9 +63,7 @@ val_dataloader = dict(
 # five runs of 4,000 episodes
 test_dataloader = dict(
     val_dataloader,
-    dataset=dict(
-        val_dataloader['dataset'], seed=[0, 1, 2, 3, 4], num_episodes=4000
-    ),
+    dataset=dict(val_dataloader['dataset'], seed=[0, 1, 2, 3, 4], num_episodes=4000),
 )
 val_evaluator = dict(type='FewShotIoUMetric', protocol='ssp')
 test_evaluator = val_evaluator

@@ -1,0 +1,111 @@
+"""The data set below the episodes: built, checked, and what in it can be a target."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmcv.transforms import LoadAnnotations
+from mmengine.dataset import Compose
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+
+IGNORE = 255
+
+
+def build_dataset(dataset: dict | BaseSegDataset) -> BaseSegDataset:
+    """Build and fully initialise a data set, naming what is missing on disk.
+
+    Args:
+        dataset: Config or instance.
+
+    Returns:
+        The data set, with at least one image.
+
+    Raises:
+        FileNotFoundError: If building failed and the root, list or a folder is missing.
+        ValueError: If there is no image.
+    """
+    if isinstance(dataset, dict):
+        try:
+            built = DATASETS.build(dataset)
+            built.full_init()
+        except (AssertionError, FileNotFoundError) as error:
+            missing = _missing_paths(dataset)
+            if not missing:
+                raise
+            raise FileNotFoundError(
+                f'{dataset.get("type")}: {", ".join(missing)} not found; see "Data" in '
+                'the README for the layout, and set data_root'
+            ) from error
+        except ValueError as error:
+            # what NumPy says when mmengine serialises an empty list
+            if 'need at least one array' not in str(error):
+                raise
+            raise ValueError(_no_image(dataset.get('type'))) from error
+    else:
+        built = dataset
+        built.full_init()
+    if not len(built):
+        raise ValueError(_no_image(type(built).__name__))
+    return built
+
+
+def _no_image(dataset: str) -> str:
+    return f'{dataset}: no image found; check its list, its folders and their suffixes'
+
+
+def _missing_paths(config: dict) -> list[str]:
+    root = Path(config.get('data_root') or '')
+    parts = [config.get('ann_file'), *(config.get('data_prefix') or {}).values()]
+    candidates = [root, *(root / part for part in parts if part)]
+    missing = [path for path in candidates if not path.exists()]
+    # a missing root explains all that is missing below it
+    return [str(root)] if root in missing else [str(path) for path in missing]
+
+
+def foreground_classes(
+    dataset: BaseSegDataset, background_classes: Sequence[str]
+) -> tuple[list[int], list[str]]:
+    """Classes that can be targets.
+
+    Args:
+        dataset: With ``classes`` in its metainfo.
+        background_classes: Names that are not objects.
+
+    Returns:
+        Their pixel values in the data set's masks, and their names, in order.
+
+    Raises:
+        ValueError: If the data set names no classes, or leaves some out by its label
+            map.
+    """
+    names = dataset.metainfo.get('classes')
+    if not names:
+        raise ValueError(
+            f'{type(dataset).__name__} names no classes: set metainfo=dict(classes=…)'
+        )
+    dropped = [
+        old for old, new in (dataset.label_map or {}).items() if new in (-1, IGNORE)
+    ]
+    if dropped:
+        raise ValueError(
+            f'metainfo.classes leaves out {len(dropped)} of the classes of '
+            f'{type(dataset).__name__}, and MMSegmentation turns their pixels into '
+            '"ignored"; keep all classes, and choose by fold or by base_classes and '
+            'novel_classes: other classes are background then'
+        )
+    foreground = [i for i, name in enumerate(names) if name not in background_classes]
+    return foreground, [names[i] for i in foreground]
+
+
+def mask_reader(pipeline: Compose) -> LoadAnnotations:
+    """The transform of a pipeline that loads the mask.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    for transform in pipeline.transforms:
+        if isinstance(transform, LoadAnnotations):
+            return transform
+    raise ValueError(
+        "pipeline: no transform loads the mask; add dict(type='LoadMask') after the image"
+    )

@@ -1,0 +1,287 @@
+"""Images and index masks from files: exact, or an error that names the file."""
+
+import io
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+from mmengine import fileio
+from PIL import Image, UnidentifiedImageError
+
+Source = str | os.PathLike | bytes
+
+ORIENTATION_TAG = 0x0112  # of EXIF
+_PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
+
+# Pillow spreads grey of 2 and 4 bits over 0..255; these steps give the samples back.
+_GREY_STEPS = {'L;2': 85, 'L;4': 17}
+
+
+def read_image(
+    source: Source, *, apply_orientation: bool = True, backend_args: dict | None = None
+) -> np.ndarray:
+    """Read a photo as colour, whatever its kind of pixels.
+
+    Grey becomes three equal channels, alpha is dropped, a palette and CMYK become
+    colours, 16 bits are scaled to 8 by their full range (/257).
+
+    Args:
+        source: Path, in any backend of :mod:`mmengine.fileio`, or the file's bytes.
+        apply_orientation: Turn the image upright as its EXIF orientation says.
+        backend_args: Arguments of the file backend.
+
+    Returns:
+        (H,W,3) uint8, BGR, contiguous.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is empty, truncated, damaged, no image, too large for Pillow's
+            limit, or of floats or 32-bit integers, which have no agreed range.
+    """
+    with _opened(source, backend_args) as image:
+        orientation = _orientation(image) if apply_orientation else 1
+        mode = image.mode
+        if mode.startswith('I') or mode == 'F':
+            pixels = np.array(image)
+        else:
+            pixels = _as_rgb(image)
+    if pixels.ndim == 2:
+        pixels = _scale_deep_grey(pixels, _name(source))
+        code = cv2.COLOR_GRAY2BGR
+    else:
+        code = cv2.COLOR_RGB2BGR
+    return np.ascontiguousarray(orient(cv2.cvtColor(pixels, code), orientation))
+
+
+def read_mask(source: Source, *, backend_args: dict | None = None) -> np.ndarray:
+    """Read a mask of class indices; the stored numbers, not the colours they show as.
+
+    Indices may be stored as palette entries, as grey of 1 to 32 bits, or as colour
+    with three equal channels; alpha is dropped. An EXIF orientation is not applied.
+
+    Args:
+        source: Path, in any backend of :mod:`mmengine.fileio`, or the file's bytes.
+        backend_args: Arguments of the file backend.
+
+    Returns:
+        (H,W) uint8 of class indices, writable.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is empty, truncated, damaged, no image or too large for Pillow's
+            limit; or it holds colours, fractions, or indices beyond 0..255.
+    """
+    with _opened(source, backend_args) as image:
+        raw_mode = _raw_mode(image)
+        mode = image.mode
+        pixels = np.array(image)
+    name = _name(source)
+    if mode in ('P', 'L'):
+        return pixels // _GREY_STEPS[raw_mode] if raw_mode in _GREY_STEPS else pixels
+    if mode == '1':
+        return pixels.astype(np.uint8)
+    if mode.startswith('I'):
+        low, high = int(pixels.min()), int(pixels.max())
+        if low < 0 or high > 255:
+            raise ValueError(
+                f'{name}: values {low}..{high} in a mask of class indices; expected '
+                '0..255 (255 is ignored). If it holds instance ids or a depth, convert '
+                'it to class indices first.'
+            )
+        return pixels.astype(np.uint8)
+    if ';16' in raw_mode:
+        # Pillow keeps the high byte only: indices would all silently become 0.
+        raise ValueError(
+            f'{name}: a mask with several channels of 16 bits; expected class indices '
+            'in one channel. Save it as a palette or grey PNG of 8 bits.'
+        )
+    if mode in ('LA', 'PA'):
+        return np.ascontiguousarray(pixels[..., 0])
+    if mode in ('RGB', 'RGBA', 'RGBX'):
+        first = pixels[..., 0]
+        if np.array_equal(first, pixels[..., 1]) and np.array_equal(
+            first, pixels[..., 2]
+        ):
+            return np.ascontiguousarray(first)
+    raise ValueError(
+        f'{name}: a mask of colours (mode {mode}); expected index masks, in which the '
+        'value of a pixel is its class (palette or grey PNG). Convert colours to class '
+        'indices first.'
+    )
+
+
+def image_size(source: Source, *, backend_args: dict | None = None) -> tuple[int, int]:
+    """Size from the header, without decoding; before any EXIF orientation.
+
+    Args:
+        source: Path, in any backend of :mod:`mmengine.fileio`, or the file's bytes.
+        backend_args: Arguments of the file backend.
+
+    Returns:
+        (height, width) of the stored pixels.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is empty, no image, or too large for Pillow's limit.
+    """
+    with _opened(source, backend_args, check=False) as image:
+        return image.height, image.width
+
+
+def image_orientation(source: Source, *, backend_args: dict | None = None) -> int:
+    """EXIF orientation; with 5 to 8, the upright image's sides are swapped.
+
+    Args:
+        source: Path, in any backend of :mod:`mmengine.fileio`, or the file's bytes.
+        backend_args: Arguments of the file backend.
+
+    Returns:
+        1..8, and 1 where there is none.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is empty, no image, or too large for Pillow's limit.
+    """
+    with _opened(source, backend_args, check=False) as image:
+        return _orientation(image)
+
+
+def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn stored pixels upright.
+
+    Args:
+        pixels: (H,W) or (H,W,C).
+        orientation: EXIF orientation, 1..8.
+
+    Returns:
+        A view: (H,W), for orientations 5 to 8 (W,H), and C as before.
+    """
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+def is_local(path: str | os.PathLike, backend_args: dict | None = None) -> bool:
+    """Whether mmengine reads this path from the local file system."""
+    backend = fileio.get_file_backend(
+        path, backend_args=backend_args, enable_singleton=True
+    )
+    return isinstance(backend, fileio.LocalBackend)
+
+
+@contextmanager
+def _opened(
+    source: Source, backend_args: dict | None, check: bool = True
+) -> Iterator[Image.Image]:
+    """Pillow's image, to be decoded inside; decoding errors get the file's name."""
+    name = _name(source)
+    with _stream(source, backend_args) as stream, warnings.catch_warnings():
+        # What Pillow only warns of (a large image, odd EXIF) is fine here, and must
+        # not stop a run under -W error.
+        warnings.simplefilter('ignore')
+        signature = stream.read(len(_PNG_SIGNATURE))
+        stream.seek(0)
+        if not signature:
+            raise ValueError(
+                f'{name}: the file is empty (0 bytes); expected an image. Copy or '
+                'download it again.'
+            )
+        try:
+            if check and signature == _PNG_SIGNATURE:
+                # The decoder doesn't look at check sums: flipped bits would go unseen.
+                Image.open(stream).verify()
+                stream.seek(0)
+            with Image.open(stream) as image:
+                yield image
+        except MemoryError:
+            raise
+        except UnidentifiedImageError as error:
+            raise ValueError(
+                f'{name}: not an image, or its header is damaged; expected JPEG, PNG '
+                'or another format that Pillow reads. Copy or download it again.'
+            ) from error
+        except Image.DecompressionBombError as error:
+            raise ValueError(
+                f'{name}: {error}. If you trust the file, raise '
+                'PIL.Image.MAX_IMAGE_PIXELS; or store it smaller.'
+            ) from error
+        except Exception as error:  # Pillow's decoders raise nearly every kind
+            raise ValueError(
+                f'{name}: cannot be decoded, probably truncated or damaged '
+                f'({type(error).__name__}: {error}). Copy or download it again.'
+            ) from error
+
+
+@contextmanager
+def _stream(source: Source, backend_args: dict | None) -> Iterator[BinaryIO]:
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        yield io.BytesIO(source)
+        return
+    try:
+        if is_local(source, backend_args):
+            stream = open(source, 'rb')  # noqa: SIM115 (closed below)
+        else:
+            stream = io.BytesIO(fileio.get(source, backend_args=backend_args))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(_missing(source)) from error
+    except IsADirectoryError as error:
+        raise ValueError(f'{source} is a folder; expected an image file.') from error
+    with stream:
+        yield stream
+
+
+def _missing(path: str | os.PathLike) -> str:
+    folder = Path(path).parent
+    state = 'exists' if folder.is_dir() else 'does not exist either'
+    return (
+        f'{path} does not exist (its folder {state}). Check data_root, data_prefix, '
+        'the file suffixes and the list file of the data set.'
+    )
+
+
+def _name(source: Source) -> str:
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    return f'image of {len(source)} bytes'
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """How the file stores pixels, e.g. 'L;4' or 'RGB;16B'; only before decoding."""
+    arguments = image.tile[0][3] if image.tile else ''
+    if isinstance(arguments, tuple):
+        arguments = arguments[0] if arguments else ''
+    return arguments if isinstance(arguments, str) else ''
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        orientation = image.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # damaged EXIF takes nothing from the pixels, which are fine
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _as_rgb(image: Image.Image) -> np.ndarray:
+    if image.mode in ('La', 'RGBa', 'PA'):  # no direct way to RGB in every Pillow
+        image = image.convert('LA' if image.mode == 'La' else 'RGBA')
+    return np.asarray(image.convert('RGB'))
+
+
+def _scale_deep_grey(pixels: np.ndarray, name: str) -> np.ndarray:
+    """(H,W) of 16-bit grey → (H,W) uint8; rounded to nearest."""
+    low, high = pixels.min(), pixels.max()
+    if pixels.dtype.kind == 'f' or low < 0 or high > 65535:
+        raise ValueError(
+            f'{name}: {pixels.dtype} values {low}..{high} have no agreed range; '
+            'expected 8 or 16 bits a channel. Convert the image.'
+        )
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
