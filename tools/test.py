@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.runner import Runner
 
 import mmssp  # noqa: F401  (registers all components)
-from mmssp.evaluation import PROTOCOLS, get_protocol
+from mmssp.evaluation import PROTOCOLS
 from mmssp.utils.checkpoints import load_for_test
 from mmssp.utils.cli import run
-from mmssp.utils.config import episodic_datasets, set_episodes
+from mmssp.utils.config import load_config, set_episodes, set_protocol
 from mmssp.utils.launch import add_launcher, set_launcher
 
 
@@ -32,7 +32,9 @@ def parse_args() -> argparse.Namespace:
         help="evaluation protocol; the config's by default. It sets the seeds of the runs",
     )
     parser.add_argument(
-        '--runs', type=int, help="runs to average, seeds 0, 1, …; the config's by default"
+        '--runs',
+        type=int,
+        help="runs to average, seeds 0, 1, …; the config's by default",
     )
     parser.add_argument(
         '--episodes', type=int, help="episodes per run; the config's by default"
@@ -68,9 +70,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
     set_episodes(cfg, 'test_dataloader', fold=args.fold, shots=args.shots)
     set_protocol(cfg, args.protocol, args.runs, args.episodes)
     set_launcher(cfg, args.launcher, args.local_rank)
@@ -87,34 +87,6 @@ def main() -> None:
     runner = Runner.from_cfg(cfg)
     load_for_test(runner, args.checkpoint)
     runner.test()
-
-
-def set_protocol(
-    cfg: Config, protocol: str | None, runs: int | None, episodes: int | None
-) -> None:
-    """Put a protocol's runs into a config's test data set and metric.
-
-    Args:
-        cfg: Changed in place.
-        protocol: Name, or None for the config's own.
-        runs: Number of runs, or None for the protocol's (or, without one, the config's).
-        episodes: Episodes per run, or None for the config's.
-
-    Raises:
-        ValueError: If ``runs`` is less than 1.
-    """
-    seeds = None
-    if protocol is not None:
-        seeds = list(get_protocol(protocol).seeds)
-        cfg.test_evaluator.protocol = protocol
-    if runs is not None:
-        if runs < 1:
-            raise ValueError(f'--runs {runs}: expected 1 or more')
-        known = seeds or next(episodic_datasets(cfg, 'test_dataloader')).get('seed', 0)
-        known = [known] if isinstance(known, int) else list(known)
-        further = range(max(known) + 1, max(known) + 1 + runs)
-        seeds = [*known, *further][:runs]
-    set_episodes(cfg, 'test_dataloader', seed=seeds, num_episodes=episodes)
 
 
 if __name__ == '__main__':

@@ -3,20 +3,21 @@
 import argparse
 from pathlib import Path
 
-import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.runner import Runner
 
 import mmssp  # noqa: F401  (registers all components)
 from mmssp.utils.checkpoints import check_pretrained
 from mmssp.utils.cli import run
-from mmssp.utils.config import episodic_datasets, set_episodes
+from mmssp.utils.config import episodic_datasets, load_config, set_amp, set_episodes
 from mmssp.utils.launch import add_launcher, set_launcher
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Train a few-shot segmentor.')
-    parser.add_argument('config', help='config file, e.g. configs/ssp_r50_pascal5i_1shot.py')
+    parser.add_argument(
+        'config', help='config file, e.g. configs/ssp_r50_pascal5i_1shot.py'
+    )
     parser.add_argument(
         '--fold', type=int, help='0-based fold whose classes are novel (kept out)'
     )
@@ -49,9 +50,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
     set_episodes(cfg, fold=args.fold, shots=args.shots)
     set_launcher(cfg, args.launcher, args.local_rank)
     if args.work_dir:
@@ -68,18 +67,6 @@ def main() -> None:
         cfg.resume, cfg.load_from = True, args.resume
     check_pretrained(cfg)
     Runner.from_cfg(cfg).train()
-
-
-def set_amp(cfg: Config) -> None:
-    """Put the optimizer into mmengine's wrapper for mixed precision.
-
-    Raises:
-        ValueError: Without a GPU.
-    """
-    if not torch.cuda.is_available():
-        raise ValueError('--amp: mixed precision needs a GPU, and none was found')
-    cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
 if __name__ == '__main__':

@@ -1,0 +1,22 @@
+from . import transforms
+from .class_index import ClassIndex
+from .coco20i import COCO20iDataset, CocoSegDataset
+from .collate import episode_collate
+from .episodes import Episode, EpisodeSampler
+from .episodic_dataset import EpisodicDataset
+from .folds import fold_classes, split_classes
+from .samplers import InfiniteEpisodeSampler
+
+__all__ = [
+    'COCO20iDataset',
+    'ClassIndex',
+    'CocoSegDataset',
+    'Episode',
+    'EpisodeSampler',
+    'EpisodicDataset',
+    'InfiniteEpisodeSampler',
+    'episode_collate',
+    'fold_classes',
+    'split_classes',
+    'transforms',
+]

@@ -1,6 +1,7 @@
 """Checkpoints: is the initial one there, and does the one to test fit the model?"""
 
 from pathlib import Path
+from pickle import UnpicklingError
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -50,7 +51,7 @@ def load_for_test(runner: Runner, checkpoint: str) -> None:
         )
     try:
         runner.load_checkpoint(checkpoint, strict=True)
-    except (RuntimeError, KeyError, EOFError, OSError) as error:
+    except (RuntimeError, KeyError, EOFError, OSError, UnpicklingError) as error:
         raise ValueError(
             f'{checkpoint} does not fit the model of {runner.cfg.filename}: {error}'
         ) from error

@@ -1,11 +1,33 @@
-"""Changing a config by what experiments differ in: fold, shots, runs."""
+"""Changing a config by what experiments differ in: fold, shots, runs, precision."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 
+from ..evaluation.protocols import get_protocol
+
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def load_config(path: str, options: dict | None = None) -> Config:
+    """Read a config file and override settings of it.
+
+    Args:
+        path: A ``.py``, ``.json`` or ``.yaml`` config.
+        options: Dotted names and their values.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'config {path} not found')
+    cfg = Config.fromfile(path)
+    if options:
+        cfg.merge_from_dict(options)
+    return cfg
 
 
 def episodic_datasets(cfg: Config, *dataloaders: str) -> Iterator[dict]:
@@ -50,3 +72,43 @@ def set_episodes(cfg: Config, *dataloaders: str, **options: Any) -> None:
             # a fold takes the place of classes by name
             dataset.pop('base_classes', None)
             dataset.pop('novel_classes', None)
+
+
+def set_protocol(
+    cfg: Config, protocol: str | None, runs: int | None, episodes: int | None
+) -> None:
+    """Put a protocol's runs into a config's test data set and metric.
+
+    Args:
+        cfg: Changed in place.
+        protocol: Name, or None for the config's own.
+        runs: Number of runs, or None for the protocol's (or, without one, the config's).
+        episodes: Episodes per run, or None for the config's.
+
+    Raises:
+        ValueError: If ``runs`` is less than 1.
+    """
+    seeds = None
+    if protocol is not None:
+        seeds = list(get_protocol(protocol).seeds)
+        cfg.test_evaluator.protocol = protocol
+    if runs is not None:
+        if runs < 1:
+            raise ValueError(f'--runs {runs}: expected 1 or more')
+        known = seeds or next(episodic_datasets(cfg, 'test_dataloader')).get('seed', 0)
+        known = [known] if isinstance(known, int) else list(known)
+        further = range(max(known) + 1, max(known) + 1 + runs)
+        seeds = [*known, *further][:runs]
+    set_episodes(cfg, 'test_dataloader', seed=seeds, num_episodes=episodes)
+
+
+def set_amp(cfg: Config) -> None:
+    """Put the optimizer into mmengine's wrapper for mixed precision.
+
+    Raises:
+        ValueError: Without a GPU.
+    """
+    if not torch.cuda.is_available():
+        raise ValueError('--amp: mixed precision needs a GPU, and none was found')
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')

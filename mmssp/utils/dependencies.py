@@ -84,7 +84,9 @@ def _version(name: str) -> str | None:
         raise ImportError(f'{name} cannot be imported: {error}. {WAY_OUT}') from error
     except AssertionError as error:
         # mmseg asserts the versions of mmcv and mmengine
-        raise ImportError(f'{name} refuses what it found: {error}. {WAY_OUT}') from error
+        raise ImportError(
+            f'{name} refuses what it found: {error}. {WAY_OUT}'
+        ) from error
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -45,12 +45,10 @@ def read_image(
     """
     with _opened(source, backend_args) as image:
         orientation = _orientation(image) if apply_orientation else 1
-        mode = image.mode
-        if mode.startswith('I') or mode == 'F':
-            pixels = np.array(image)
-        else:
-            pixels = _as_rgb(image)
-    if pixels.ndim == 2:
+        deep_grey = image.mode.startswith('I') or image.mode == 'F'
+        as_is = deep_grey or image.mode == 'RGB'
+        pixels = np.asarray(image if as_is else image.convert('RGB'))
+    if deep_grey:
         pixels = _scale_deep_grey(pixels, _name(source))
         code = cv2.COLOR_GRAY2BGR
     else:
@@ -268,12 +266,6 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # damaged EXIF takes nothing from the pixels, which are fine
         return 1
     return orientation if orientation in range(1, 9) else 1
-
-
-def _as_rgb(image: Image.Image) -> np.ndarray:
-    if image.mode in ('La', 'RGBa', 'PA'):  # no direct way to RGB in every Pillow
-        image = image.convert('LA' if image.mode == 'La' else 'RGBA')
-    return np.asarray(image.convert('RGB'))
 
 
 def _scale_deep_grey(pixels: np.ndarray, name: str) -> np.ndarray:

@@ -1,0 +1,60 @@
+"""Every config is built and run: a training step, a validation, a test."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+from tiny_data import write_coco, write_voc
+
+from mmssp.datasets import COCO20iDataset
+from mmssp.utils.config import episodic_datasets, set_episodes
+
+CONFIGS = sorted((Path(__file__).parents[1] / 'configs').glob('*.py'))
+EVERY_FILE = sorted((Path(__file__).parents[1] / 'configs').rglob('*.py'))
+
+
+@pytest.fixture(scope='session')
+def tiny_roots(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp('data')
+    voc = write_voc(folder / 'voc')
+    categories = list(COCO20iDataset.METAINFO['classes'][1:])
+    coco = write_coco(folder / 'coco', categories)
+    return dict(PascalVOCDataset=voc, Shapes5iDataset=voc, COCO20iDataset=coco)
+
+
+def shrink(transforms: list) -> None:
+    """Every size in a pipeline becomes 64×64."""
+    for transform in transforms:
+        for key in ('size', 'crop_size', 'scale'):
+            if key in transform:
+                transform[key] = (64, 64)
+
+
+def test_base_names_are_unique():
+    names = [path.name for path in EVERY_FILE]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_config_trains_validates_and_tests(path, tiny_roots, tmp_path):
+    pytest.importorskip('efficientnet_lite_pytorch')
+    cfg = Config.fromfile(path)
+    cfg.work_dir = str(tmp_path)
+    cfg.train_cfg.update(max_iters=1, val_interval=1)
+    if 'init_cfg' in cfg.model.backbone:
+        cfg.model.backbone.init_cfg = None
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        cfg[name].update(batch_size=1, num_workers=0, persistent_workers=False)
+    set_episodes(cfg, num_episodes=2, min_pixels=16, workers=1)
+    for dataset in episodic_datasets(cfg):
+        wrapped = dataset.dataset
+        wrapped.data_root = str(tiny_roots[wrapped.type])
+        shrink(dataset.pipeline)
+        shrink(dataset.get('support_pipeline') or [])
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert (tmp_path / 'iter_1.pth').is_file()
+    scores = runner.test()
+    assert 0 <= scores['mIoU'] <= 100
+    assert runner.test_dataloader.dataset.shots == (5 if '5shot' in path.stem else 1)

@@ -1,0 +1,268 @@
+"""tools/train.py and tools/test.py as a user runs them."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_data import write_voc
+
+TOOLS = Path(__file__).parents[2] / 'tools'
+CONFIG = """
+_base_ = '{configs}/ssp_r50_pascal5i_1shot.py'
+model = dict(
+    backbone=dict(
+        _delete_=True, type='ResNet', depth=18, num_stages=2, strides=(1, 2),
+        dilations=(1, 1), out_indices=(1,), norm_eval=True,
+    ),
+    decode_head=dict(in_channels=128),
+)
+root = '{root}'
+crop = [
+    dict(type='LoadImage'),
+    dict(type='LoadMask'),
+    dict(type='RandomCrop', crop_size=(32, 32)),
+]
+small = dict(min_pixels=16, workers=1, num_episodes=5)
+loader = dict(num_workers=0, persistent_workers=False)
+train_dataloader = dict(
+    batch_size=2, dataset=dict(dataset=dict(data_root=root), pipeline=crop, **small),
+    **loader,
+)
+val_dataloader = dict(dataset=dict(dataset=dict(data_root=root), **small), **loader)
+test_dataloader = dict(dataset=dict(dataset=dict(data_root=root), **small), **loader)
+train_cfg = dict(max_iters=4, val_interval=2)
+default_hooks = dict(
+    checkpoint=dict(interval=2), logger=dict(interval=1)
+)
+"""
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp('tools')
+    root = write_voc(folder / 'voc')
+    path = folder / 'tiny.py'
+    path.write_text(CONFIG.format(configs=TOOLS.parent / 'configs', root=root))
+    return path
+
+
+@pytest.fixture
+def tool(monkeypatch, capsys):
+    """Run a tool in this process: (exit code, what it printed to stderr)."""
+
+    def run(name: str, *args) -> tuple[int, str]:
+        monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
+        code = 0
+        try:
+            runpy.run_path(str(TOOLS / name), run_name='__main__')
+        except SystemExit as end:
+            code = end.code
+        return code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture(scope='module')
+def trained(config, tmp_path_factory) -> Path:
+    """Work dir of one training on fold 1."""
+    folder = tmp_path_factory.mktemp('trained')
+    argv = sys.argv
+    sys.argv = ['train.py', str(config), '--fold', '1', '--work-dir', str(folder)]
+    try:
+        runpy.run_path(str(TOOLS / 'train.py'), run_name='__main__')
+    finally:
+        sys.argv = argv
+    return folder
+
+
+def weights(path: Path) -> dict:
+    return torch.load(path, map_location='cpu', weights_only=False)['state_dict']
+
+
+def test_training_validates_and_keeps_the_best(trained):
+    names = {path.name for path in trained.glob('*.pth')}
+    assert {'iter_2.pth', 'iter_4.pth'} <= names
+    assert any(name.startswith('best_mIoU') for name in names)
+
+
+def test_training_uses_the_fold(trained):
+    meta = torch.load(trained / 'iter_4.pth', map_location='cpu', weights_only=False)[
+        'meta'
+    ]['dataset_meta']
+    assert meta['fold'] == 1
+    assert set(meta['class_names']) == set(range(1, 21)) - {6, 7, 8, 9, 10}
+
+
+def test_resumed_training_ends_with_the_same_weights(trained, config, tool, tmp_path):
+    args = [config, '--fold', 1, '--work-dir', tmp_path]
+    # two iterations, stopped; the schedule is that of the whole run
+    assert tool('train.py', *args, '--cfg-options', 'train_cfg.max_iters=2')[0] == 0
+    assert tool('train.py', *args, '--resume')[0] == 0
+    expected, found = weights(trained / 'iter_4.pth'), weights(tmp_path / 'iter_4.pth')
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_testing_writes_scores_and_records(trained, config, tool, tmp_path):
+    out = tmp_path / 'F.json'
+    code, _ = tool(
+        'test.py', config, trained / 'iter_4.pth', '--fold', 1, '--out', out,
+        '--work-dir', tmp_path, '--protocol', 'ssp', '--episodes', 3,
+    )  # fmt: skip
+    assert code == 0
+    report = json.loads(out.read_text())
+    assert report['protocol'] == 'ssp'
+    assert [run['run'] for run in report['runs']] == [0, 1, 2, 3, 4]
+    assert len(report['episodes']) == 15
+    assert {record['class_id'] for record in report['episodes']} <= {6, 7, 8, 9, 10}
+    assert len(report['per_class']) == 5
+    assert 0 <= report['mIoU'] <= 100
+
+
+def test_testing_draws_the_episodes(config, tool, tmp_path):
+    code, _ = tool(
+        'test.py', config, 'none', '--runs', 1, '--episodes', 3, '--work-dir',
+        tmp_path / 'work', '--show-dir', tmp_path / 'show',
+    )  # fmt: skip
+    assert code == 0
+    assert len(list((tmp_path / 'show').rglob('*.png'))) == 3
+
+
+def test_shots_and_runs_are_set(config, tool, tmp_path):
+    out = tmp_path / 'F.json'
+    code, _ = tool(
+        'test.py', config, 'none', '--shots', 3, '--runs', 2, '--episodes', 2,
+        '--out', out, '--work-dir', tmp_path,
+    )  # fmt: skip
+    assert code == 0
+    records = json.loads(out.read_text())['episodes']
+    assert len(records) == 4
+    assert all(len(record['supports']) == 3 for record in records)
+
+
+@pytest.mark.parametrize('name', ['train.py', 'test.py'])
+def test_help_names_every_option(name, tool, capsys, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', [name, '--help'])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(TOOLS / name), run_name='__main__')
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    options = ['--fold', '--shots', '--work-dir', '--launcher', '--cfg-options']
+    options += {
+        'train.py': ['--resume', '--amp'],
+        'test.py': ['--protocol', '--runs', '--episodes', '--out', '--show-dir'],
+    }[name]
+    assert all(option in text for option in options)
+
+
+@pytest.mark.parametrize(
+    ('name', 'args', 'message'),
+    [
+        ('train.py', ['--fold', '9'], 'fold=9: expected 0 to 3'),
+        ('train.py', ['--shots', '0'], 'shots=0'),
+        ('train.py', ['--shots', '9'], 'fewer than 10 images'),
+        (
+            'train.py',
+            ['--cfg-options', 'train_dataloader.dataset.dataset.data_root=nowhere'],
+            'nowhere not found',
+        ),
+        (
+            'train.py',
+            ['--cfg-options', 'model.backbone.init_cfg.checkpoint=no.pth'],
+            'initial weights no.pth not found',
+        ),
+        ('test.py', ['gone.pth'], 'checkpoint gone.pth not found'),
+        ('test.py', ['none', '--runs', '0'], '--runs 0'),
+        ('test.py', ['none', '--episodes', '0'], 'num_episodes=0'),
+    ],
+)
+def test_mistakes_end_with_one_sentence(name, args, message, config, tool, tmp_path):
+    code, printed = tool(name, config, *args, '--work-dir', tmp_path)
+    assert code == 1
+    last = printed.strip().splitlines()[-1]
+    assert last.startswith('error: ')
+    assert message in last
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='needs a machine without GPU')
+def test_amp_without_a_gpu_is_explained(config, tool, tmp_path):
+    code, printed = tool('train.py', config, '--amp', '--work-dir', tmp_path)
+    assert code == 1
+    assert 'needs a GPU' in printed
+
+
+def test_missing_config_is_explained(tool):
+    code, printed = tool('train.py', 'configs/nothing.py')
+    assert code == 1
+    assert 'error: config configs/nothing.py not found' in printed
+
+
+@pytest.mark.parametrize('content', ['foreign', 'garbage', 'empty'])
+def test_checkpoint_of_something_else_is_explained(content, config, tool, tmp_path):
+    path = tmp_path / 'foreign.pth'
+    if content == 'foreign':
+        torch.save(dict(state_dict={'conv.weight': torch.zeros(1)}), path)
+    else:
+        path.write_bytes(b'not a checkpoint' if content == 'garbage' else b'')
+    code, printed = tool('test.py', config, path, '--work-dir', tmp_path)
+    assert code == 1
+    assert 'does not fit the model' in printed
+
+
+@pytest.mark.slow
+def test_two_processes_report_what_one_does(config, tool, tmp_path):
+    """Five episodes over two processes, which the sampler has to pad."""
+    args = ['--runs', '1', '--episodes', '5', '--work-dir', str(tmp_path / 'work')]
+    seed = ['--cfg-options', 'randomness.seed=0']
+    one, two = tmp_path / 'one.json', tmp_path / 'two.json'
+    assert tool('test.py', config, 'none', '--out', one, *args, *seed)[0] == 0
+    subprocess.run(
+        [TOOLS / 'dist_test.sh', config, 'none', '2', '--out', two, *args, *seed],
+        check=True,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PORT': '29517'},
+        capture_output=True,
+    )
+    one, two = json.loads(one.read_text()), json.loads(two.read_text())
+    assert len(two['episodes']) == 5
+    assert one['episodes'] == two['episodes']
+    assert one['mIoU'] == two['mIoU']
+
+
+@pytest.mark.slow
+def test_two_processes_train(config, tmp_path):
+    subprocess.run(
+        [TOOLS / 'dist_train.sh', config, '2', '--work-dir', tmp_path],
+        check=True,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PORT': '29518'},
+        capture_output=True,
+    )
+    assert (tmp_path / 'iter_4.pth').is_file()
+
+
+@pytest.mark.parametrize(
+    'name', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh']
+)
+def test_scripts_without_arguments_print_their_usage(name):
+    done = subprocess.run([TOOLS / name], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert 'usage:' in done.stdout
+
+
+def test_slurm_script_passes_everything_on(tmp_path):
+    srun = tmp_path / 'srun'
+    srun.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    srun.chmod(0o755)
+    done = subprocess.run(
+        [TOOLS / 'slurm_train.sh', 'gpu', 'job', 'my config.py', '--fold', '2'],
+        env={**os.environ, 'PATH': f'{tmp_path}:{os.environ["PATH"]}', 'GPUS': '4'},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    words = done.stdout.splitlines()
+    assert words[-5:] == ['my config.py', '--launcher', 'slurm', '--fold', '2']
+    assert '--ntasks=4' in words
