@@ -1,0 +1,3 @@
+"""What runs around training and testing: hooks."""
+
+from .hooks import *  # noqa: F403
