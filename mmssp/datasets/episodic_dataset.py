@@ -199,6 +199,10 @@ class EpisodicDataset(Dataset):
         run, index = self._run_and_index(i)
         return self._sampler.sample(generator(self.seeds[run], index))
 
+    def class_id(self, i: int) -> int:
+        """The class that item i is about, 1-based, without loading it."""
+        return self._class_id_of[self.episode(i).label]
+
     def __getitem__(self, i: int) -> dict:
         """Load episode i.
 
@@ -223,7 +227,7 @@ class EpisodicDataset(Dataset):
             for slot, image in enumerate(episode.supports, start=1)
         ]
         query = self._load(self.pipeline, episode.query, episode.label, (*key, 0))
-        class_id = self._class_id_of[episode.label]
+        class_id = self.class_id(i)
         query.update(
             class_id=class_id,
             class_name=self.class_names[class_id],

@@ -1,5 +1,6 @@
 """One function over many items, in several processes, with a progress bar."""
 
+import contextlib
 import multiprocessing
 import os
 import sys
@@ -26,7 +27,8 @@ def parallel_map(
         tasks: The tasks; results come back in this order.
         workers: Processes; None takes the CPUs this process may use. With 1, or few
             tasks, all runs in this process.
-        description: Printed to stderr before the bar; the bar shows speed and ETA.
+        description: Printed to stderr before the bar. The bar shows speed and ETA; it is
+            there on a terminal only.
         chunksize: Tasks handed to a process at a time.
 
     Returns:
@@ -44,18 +46,22 @@ def parallel_map(
     workers = max(1, min(workers, len(tasks) // max(chunksize, 1)))
     if description:
         print(f'{description} ({workers} process(es))', file=sys.stderr)
-    bar = ProgressBar(len(tasks), file=sys.stderr)
-    results = []
-    if workers == 1:
-        for task in tasks:
-            results.append(func(task))
-            bar.update()
-    else:
-        # fork: workers start in milliseconds, not in the seconds that importing torch takes
-        method = 'fork' if 'fork' in multiprocessing.get_all_start_methods() else None
-        with multiprocessing.get_context(method).Pool(workers) as pool:
-            for result in pool.imap(func, tasks, chunksize):
-                results.append(result)
+    # in a log file each update would be a line of its own
+    bar = ProgressBar(len(tasks), file=sys.stderr) if sys.stderr.isatty() else None
+    with contextlib.ExitStack() as stack:
+        if workers == 1:
+            done = map(func, tasks)
+        else:
+            # fork: workers start in milliseconds; importing torch again takes seconds
+            known = multiprocessing.get_all_start_methods()
+            context = multiprocessing.get_context('fork' if 'fork' in known else None)
+            pool = stack.enter_context(context.Pool(workers))
+            done = pool.imap(func, tasks, chunksize)
+        results = []
+        for result in done:
+            results.append(result)
+            if bar is not None:
                 bar.update()
-    print(file=sys.stderr)
+    if bar is not None:
+        print(file=sys.stderr)
     return results

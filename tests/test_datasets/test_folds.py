@@ -30,7 +30,9 @@ def test_published_folds(classes, fold, order, first, last):
     st.integers(1, 6), st.integers(1, 6), st.sampled_from(['contiguous', 'interleaved'])
 )
 def test_folds_partition_the_classes(num_folds, size, order):
-    folds = [fold_classes(num_folds * size, i, num_folds, order) for i in range(num_folds)]
+    folds = [
+        fold_classes(num_folds * size, i, num_folds, order) for i in range(num_folds)
+    ]
     assert sorted(sum(folds, [])) == list(range(1, num_folds * size + 1))
 
 

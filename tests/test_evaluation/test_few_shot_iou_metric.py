@@ -142,5 +142,7 @@ def test_two_processes_report_what_one_does(tmp_path):
     expected = alone.evaluate(5)
     for rank in range(2):
         assert torch.load(f'{out}.{rank}', weights_only=True) == expected
-    one, two = (json.loads((tmp_path / f'{n}.json').read_text()) for n in ('one', 'two'))
+    one, two = (
+        json.loads((tmp_path / f'{n}.json').read_text()) for n in ('one', 'two')
+    )
     assert one == two
