@@ -8,6 +8,9 @@ from .utils.dependencies import check_dependencies, quiet_imports
 with quiet_imports():
     check_dependencies()
     from . import datasets, engine, evaluation, models, visualization
+    from .utils.safe_globals import allow_mmengine_checkpoints
+
+    allow_mmengine_checkpoints()
 
 from .version import __version__
 

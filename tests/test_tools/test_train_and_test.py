@@ -127,6 +127,8 @@ def test_testing_draws_the_episodes(config, tool, tmp_path):
     code, _ = tool(
         'test.py', config, 'none', '--runs', 1, '--episodes', 3, '--work-dir',
         tmp_path / 'work', '--show-dir', tmp_path / 'show',
+        # visualizers are singletons by this name, which else is the second of the start
+        '--cfg-options', 'experiment_name=show',
     )  # fmt: skip
     assert code == 0
     assert len(list((tmp_path / 'show').rglob('*.png'))) == 3

@@ -1,0 +1,48 @@
+"""What a checkpoint of mmengine holds besides tensors, allowed by name and no further.
+
+Since PyTorch 2.6, ``torch.load`` refuses all but tensors and plain containers. mmengine's
+checkpoints also hold the log's history: NumPy arrays in ``HistoryBuffer`` objects, and
+references to methods of that class, which are pickled as calls of ``getattr``.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+
+try:
+    from numpy._core import multiarray
+except ImportError:  # NumPy 1
+    from numpy.core import multiarray
+
+
+def history_method(owner: Any, name: str) -> Any:
+    """Stands in for ``getattr`` while a checkpoint is read: HistoryBuffer's methods only.
+
+    Raises:
+        ValueError: For anything else.
+    """
+    if owner is not HistoryBuffer or name.startswith('_'):
+        raise ValueError(
+            f'the checkpoint asks for {name!r} of {owner!r}, which no checkpoint of '
+            'mmengine does; it is not loaded'
+        )
+    return getattr(owner, name)
+
+
+def allow_mmengine_checkpoints() -> None:
+    """Let ``torch.load(weights_only=True)`` read what mmengine saves."""
+    names = ('float32', 'float64', 'int32', 'int64')
+    core = multiarray.__name__
+    torch.serialization.add_safe_globals(
+        [
+            HistoryBuffer,
+            np.ndarray,
+            np.dtype,
+            *(type(np.dtype(name)) for name in names),
+            (multiarray._reconstruct, f'{core}._reconstruct'),
+            (multiarray.scalar, f'{core}.scalar'),
+            (history_method, 'builtins.getattr'),
+        ]
+    )

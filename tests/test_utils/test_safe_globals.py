@@ -1,0 +1,44 @@
+"""Checkpoints of mmengine are read with PyTorch's safety on, others are refused."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer, MessageHub
+
+
+def test_log_history_survives(tmp_path):
+    hub = MessageHub('hub')
+    hub.update_scalar('loss', 1.5)
+    hub.update_scalar('loss', np.float64(2.5))
+    torch.save(dict(message_hub=hub.state_dict()), tmp_path / 'c.pth')
+    loaded = torch.load(tmp_path / 'c.pth', weights_only=True)
+    history = loaded['message_hub']['log_scalars']['loss']
+    assert isinstance(history, HistoryBuffer)
+    assert history.mean() == 2.0
+
+
+class Run:
+    """Pickles as a call of a function."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    'payload',
+    [
+        Run(exec, 'raise SystemExit'),
+        Run(getattr, np.ndarray, 'tofile'),
+        Run(getattr, HistoryBuffer, '__init__'),
+    ],
+    ids=['exec', 'another class', 'private attribute'],
+)
+def test_other_calls_are_refused(payload, tmp_path):
+    torch.save(dict(state_dict={}, extra=payload), tmp_path / 'c.pth')
+    with pytest.raises((pickle.UnpicklingError, ValueError)):
+        torch.load(tmp_path / 'c.pth', weights_only=True)
