@@ -13,6 +13,7 @@ import mmcv
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS, MODELS
@@ -51,6 +52,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     start = time.monotonic()
+    # before the first runner there would be a line for each parameter of the model
+    MMLogger.get_instance('demo', log_level='ERROR')
     out = Path(args.out)
     data_root = out / 'shapes5i'
     draw_data(data_root)
@@ -106,7 +109,7 @@ def demo_config(data_root: Path, episodes: int, iters: int | None) -> Config:
     cfg.default_hooks.checkpoint = dict(
         type='CheckpointHook', by_epoch=False, interval=-1
     )
-    cfg.log_level = 'WARNING'
+    cfg.log_level = 'ERROR'
     return cfg
 
 

@@ -6,6 +6,7 @@ from .episodes import Episode, EpisodeSampler
 from .episodic_dataset import EpisodicDataset
 from .folds import fold_classes, split_classes
 from .samplers import InfiniteEpisodeSampler
+from .shapes5i import Shapes5iDataset
 
 __all__ = [
     'COCO20iDataset',
@@ -15,6 +16,7 @@ __all__ = [
     'EpisodeSampler',
     'EpisodicDataset',
     'InfiniteEpisodeSampler',
+    'Shapes5iDataset',
     'episode_collate',
     'fold_classes',
     'split_classes',

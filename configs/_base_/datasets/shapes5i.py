@@ -39,7 +39,7 @@ train_dataloader = dict(
         num_folds=4,
         fold_order='contiguous',
         shots=1,
-        num_episodes=800,
+        num_episodes=600,
         seed=0,
     ),
 )

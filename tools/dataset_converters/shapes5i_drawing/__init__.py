@@ -1,0 +1,1 @@
+"""What `shapes5i.py` draws with: silhouettes, textures, and scenes made of both."""
