@@ -161,10 +161,12 @@ def match(
     logits = model.decode_head.match(
         query[None], torch.stack(support)[None], inputs['support_mask']
     )
-    return {
-        stage: model.decode_head.upsample(value, sample.ori_shape)[0].argmax(0)
-        for stage, value in logits.items()
-    }
+    masks = {}
+    for stage, value in logits.items():
+        background, foreground = model.decode_head.upsample(value, sample.ori_shape)[0]
+        # as argmax, which is ten times slower than this on a CPU
+        masks[stage] = (foreground > background).long()
+    return masks
 
 
 def evaluate(model: FewShotEncoderDecoder, dataset: EpisodicDataset) -> dict[str, dict]:

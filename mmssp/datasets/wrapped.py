@@ -8,6 +8,8 @@ from mmengine.dataset import Compose
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
+from ..utils.cli import explanation
+
 IGNORE = 255
 
 
@@ -30,7 +32,7 @@ def build_dataset(dataset: dict | BaseSegDataset) -> BaseSegDataset:
             built.full_init()
         except (AssertionError, FileNotFoundError) as error:
             missing = _missing_paths(dataset)
-            if not missing:
+            if not missing or explanation(error):
                 raise
             raise FileNotFoundError(
                 f'{dataset.get("type")}: {", ".join(missing)} not found; see "Data" in '

@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -55,7 +56,7 @@ def parallel_map(
             # fork: workers start in milliseconds; importing torch again takes seconds
             known = multiprocessing.get_all_start_methods()
             context = multiprocessing.get_context('fork' if 'fork' in known else None)
-            pool = stack.enter_context(context.Pool(workers))
+            pool = stack.enter_context(context.Pool(workers, _end_quietly))
             done = pool.imap(func, tasks, chunksize)
         results = []
         for result in done:
@@ -65,3 +66,10 @@ def parallel_map(
     if bar is not None:
         print(file=sys.stderr)
     return results
+
+
+def _end_quietly() -> None:
+    """In a worker: leave Ctrl-C to the parent, and clean up when it ends the pool."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # the default action of SIGTERM would skip `finally`, and leave temporary files
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
