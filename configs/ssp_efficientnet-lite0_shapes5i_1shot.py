@@ -6,7 +6,7 @@ _base_ = [
     './_base_/default_runtime.py',
 ]
 model = dict(backbone=dict(frozen_blocks=10))
-max_iters = 150
+max_iters = 120
 optim_wrapper = dict(optimizer=dict(lr=1e-2))
 param_scheduler = [
     dict(
@@ -16,5 +16,9 @@ param_scheduler = [
         gamma=0.1,
     )
 ]
-train_cfg = dict(max_iters=max_iters, val_interval=75)
-default_hooks = dict(checkpoint=dict(interval=75), logger=dict(interval=10))
+train_cfg = dict(max_iters=max_iters, val_interval=60)
+default_hooks = dict(
+    checkpoint=dict(interval=60),
+    logger=dict(interval=10),
+    visualization=dict(interval=20),
+)

@@ -3,14 +3,22 @@
 import argparse
 from pathlib import Path
 
+import mmssp  # noqa: F401  first of all: it checks what the others need
+
+# isort: split
 from mmengine.config import DictAction
 from mmengine.runner import Runner
 
-import mmssp  # noqa: F401  (registers all components)
 from mmssp.evaluation import PROTOCOLS
 from mmssp.utils.checkpoints import load_for_test
 from mmssp.utils.cli import run
-from mmssp.utils.config import load_config, set_episodes, set_protocol
+from mmssp.utils.config import (
+    few_shot_metric,
+    load_config,
+    set_episodes,
+    set_protocol,
+    show_episodes,
+)
 from mmssp.utils.launch import add_launcher, set_launcher
 
 
@@ -79,10 +87,8 @@ def main() -> None:
     elif not cfg.get('work_dir'):
         cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
     if args.out:
-        cfg.test_evaluator.out_file = args.out
-    if args.show_dir:
-        cfg.default_hooks.visualization.update(draw=True, interval=args.show_interval)
-        cfg.visualizer.save_dir = args.show_dir
+        few_shot_metric(cfg).out_file = args.out
+    show_episodes(cfg, args.show_dir, args.show_interval)
     cfg.load_from, cfg.resume = None, False
     runner = Runner.from_cfg(cfg)
     load_for_test(runner, args.checkpoint)

@@ -3,10 +3,12 @@
 import argparse
 from pathlib import Path
 
+import mmssp  # noqa: F401  first of all: it checks what the others need
+
+# isort: split
 from mmengine.config import DictAction
 from mmengine.runner import Runner
 
-import mmssp  # noqa: F401  (registers all components)
 from mmssp.utils.checkpoints import check_pretrained
 from mmssp.utils.cli import run
 from mmssp.utils.config import episodic_datasets, load_config, set_amp, set_episodes

@@ -8,15 +8,14 @@ import sys
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
-from filelock import FileLock, Timeout
 from PIL import Image
 
-from mmssp.utils.files import atomic_path, cache_root
+from mmssp.utils.files import atomic_path, cache_root, locked
 from mmssp.utils.parallel import parallel_map
 
 from . import coco_json
@@ -180,7 +179,9 @@ def render_masks(
     folder = cache_folder(ann_file, classes, cache_dir)
     masks = load_masks(folder)
     if masks is None:
-        with _locked(folder, ann_file):
+        with ExitStack() as stack:
+            with _writable(folder):
+                stack.enter_context(locked(folder, f'draws the masks of {ann_file}'))
             masks = load_masks(folder)  # another process may have been first
             if masks is None:
                 masks = _render(folder, ann_file, classes, workers)
@@ -243,25 +244,6 @@ def _mask_names(images: Sequence[ImageOutlines]) -> list[str]:
 
 def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-@contextmanager
-def _locked(folder: Path, ann_file: str | os.PathLike) -> Iterator[None]:
-    lock = FileLock(folder.with_suffix('.lock'))
-    with _writable(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            print(
-                f'Another process draws the masks of {ann_file}: waiting ...',
-                file=sys.stderr,
-            )
-            lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -98,7 +98,7 @@ class EpisodicDataset(Dataset):
         workers: int | None = None,
     ) -> None:
         self.split = split
-        self.fold = fold
+        self.fold = None if fold is None else _whole_number('fold', fold, 0)
         self.shots = _whole_number('shots', shots, 1)
         self.num_episodes = _whole_number('num_episodes', num_episodes, 1)
         self.min_pixels = _whole_number('min_pixels', min_pixels, 1)
@@ -227,7 +227,7 @@ class EpisodicDataset(Dataset):
             for slot, image in enumerate(episode.supports, start=1)
         ]
         query = self._load(self.pipeline, episode.query, episode.label, (*key, 0))
-        class_id = self.class_id(i)
+        class_id = self._class_id_of[episode.label]
         query.update(
             class_id=class_id,
             class_name=self.class_names[class_id],
@@ -281,6 +281,7 @@ def _image_tensor(image: np.ndarray) -> Tensor:
 
 
 def _whole_number(name: str, value: int, least: int) -> int:
-    if isinstance(value, bool) or int(value) != value or value < least:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or value < least:
         raise ValueError(f'{name}={value!r}: expected an integer of {least} or more')
     return int(value)

@@ -35,8 +35,8 @@ def build_dataset(dataset: dict | BaseSegDataset) -> BaseSegDataset:
             if not missing or explanation(error):
                 raise
             raise FileNotFoundError(
-                f'{dataset.get("type")}: {", ".join(missing)} not found; see "Data" in '
-                'the README for the layout, and set data_root'
+                f'{dataset.get("type")}: {", ".join(missing)} not found; set data_root '
+                '(the README shows the layouts that are expected)'
             ) from error
         except ValueError as error:
             # what NumPy says when mmengine serialises an empty list

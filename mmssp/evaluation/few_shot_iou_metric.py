@@ -27,6 +27,8 @@ class FewShotIoUMetric(BaseMetric):
 
     Args:
         protocol: Name of the evaluation protocol; it stands beside the scores.
+        departures: What a config does differently from the protocol, in words; printed
+            and stored with the scores. Runs that are not the protocol's are added.
         out_file: JSON file for scores and records, written by the main process.
         ignore_index: Truth pixels that count nowhere.
         **kwargs: As :class:`mmengine.evaluator.BaseMetric`.
@@ -38,12 +40,14 @@ class FewShotIoUMetric(BaseMetric):
     def __init__(
         self,
         protocol: str = 'ssp',
+        departures: Sequence[str] = (),
         out_file: str | os.PathLike | None = None,
         ignore_index: int = 255,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
         self.protocol = get_protocol(protocol)
+        self.departures = list(departures)
         self.out_file = out_file
         self.ignore_index = ignore_index
 
@@ -117,15 +121,28 @@ class FewShotIoUMetric(BaseMetric):
             c: str(c) for c in sorted({record['class_id'] for record in results})
         }
         scores = score_runs(results, list(names), self.protocol.undrawn_classes_count)
-        self._print(scores, names, len(results))
+        departures = [*self.departures, *self._other_runs()]
+        self._print(scores, names, len(results), departures)
         if self.out_file is not None:
-            self._write(scores, names, results)
+            self._write(scores, names, results, departures)
         metrics = {'mIoU': scores['mIoU'], 'FB-IoU': scores['FB-IoU']}
         if len(scores['runs']) > 1:
             metrics['mIoU_std'] = scores['mIoU_std']
         return metrics
 
-    def _print(self, scores: dict, names: dict[int, str], episodes: int) -> None:
+    def _other_runs(self) -> list[str]:
+        seeds = (self.dataset_meta or {}).get('seeds')
+        if seeds is None or tuple(seeds) == self.protocol.seeds:
+            return []
+        return [f'runs with seeds {list(seeds)} instead of {list(self.protocol.seeds)}']
+
+    def _print(
+        self,
+        scores: dict,
+        names: dict[int, str],
+        episodes: int,
+        departures: Sequence[str],
+    ) -> None:
         table = PrettyTable(['class', 'IoU'])
         for class_id, iou in scores['per_class'].items():
             text = 'not drawn' if math.isnan(iou) else f'{iou:.2f}'
@@ -135,20 +152,30 @@ class FewShotIoUMetric(BaseMetric):
         print_log(
             f'\n{table}\nprotocol {self.protocol.name} v{self.protocol.version}, {runs} '
             f'run(s), {episodes} episodes: mIoU {scores["mIoU"]:.2f}{spread}, '
-            f'FB-IoU {scores["FB-IoU"]:.2f}',
+            f'FB-IoU {scores["FB-IoU"]:.2f}'
+            + ''.join(f'\ndeparts from the protocol: {text}' for text in departures),
             logger=MMLogger.get_current_instance(),
         )
 
-    def _write(self, scores: dict, names: dict[int, str], records: list[dict]) -> None:
+    def _write(
+        self,
+        scores: dict,
+        names: dict[int, str],
+        records: list[dict],
+        departures: Sequence[str],
+    ) -> None:
         def named(per_class: dict[int, float]) -> dict:
             return {
                 names[c]: None if math.isnan(iou) else iou
                 for c, iou in per_class.items()
             }
 
+        settings = ('split', 'fold', 'shots', 'seeds', 'num_episodes')
         report = {
             'protocol': self.protocol.name,
             'protocol_version': self.protocol.version,
+            'departures': list(departures),
+            **{name: (self.dataset_meta or {}).get(name) for name in settings},
             'mIoU': scores['mIoU'],
             'mIoU_std': scores['mIoU_std'],
             'FB-IoU': scores['FB-IoU'],

@@ -2,17 +2,14 @@
 
 import hashlib
 import os
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from .files import atomic_path
+from .files import atomic_path, locked
 
 T = TypeVar('T')
 CHECKSUM = 'checksum'
@@ -43,7 +40,7 @@ def cached(
     path = Path(path)
     made = _load(path, make, quiet=True)
     if made is None:
-        with _locked(path):
+        with locked(path, f'makes {path}', optional=True):
             # Another process may have been first; if not, tell what is wrong.
             made = _load(path, make)
             if made is None:
@@ -92,20 +89,3 @@ def _checksum(key: str, arrays: Mapping[str, np.ndarray]) -> bytes:
         digest.update(f'{name} {array.dtype.str} {array.shape}'.encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.digest()
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    lock = FileLock(path.with_suffix('.lock'))
-    # Where no lock can be had, no file can be written either: saving tells that.
-    with suppress(OSError, NotImplementedError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            print(f'Another process makes {path}: waiting ...', file=sys.stderr)
-            lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()

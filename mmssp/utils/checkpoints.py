@@ -20,9 +20,10 @@ def check_pretrained(cfg: Config) -> None:
     path = init.get('checkpoint') if isinstance(init, dict) else None
     if path is None or '://' in path or Path(path).exists():
         return
+    published = Path(path).name.replace('_mmssp', '')
     raise FileNotFoundError(
         f'initial weights {path} not found: convert the file published with the method, '
-        f'python tools/model_converters/ssp_to_mmssp.py resnet50_v2.pth {path}, or train '
+        f'python tools/model_converters/ssp_to_mmssp.py {published} {path}, or train '
         'from scratch with --cfg-options model.backbone.init_cfg=None'
     )
 

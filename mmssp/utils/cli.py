@@ -1,6 +1,7 @@
 """How a command ends: with a sentence where we know what is wrong."""
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -48,12 +49,28 @@ def explanation(error: BaseException) -> str | None:
     seen = []
     while error is not None and error not in seen:
         seen.append(error)
-        frames = traceback.extract_tb(error.__traceback__)
-        if (
-            isinstance(error, EXPECTED)
-            and frames
-            and PACKAGE in Path(frames[-1].filename).resolve().parents
-        ):
-            return str(error)
+        if isinstance(error, EXPECTED):
+            message = _from_worker(str(error))
+            if message is not None:
+                return message
+            frames = traceback.extract_tb(error.__traceback__)
+            if frames and PACKAGE in Path(frames[-1].filename).resolve().parents:
+                return str(error)
         error = error.__cause__ or error.__context__
     return None
+
+
+def _from_worker(text: str) -> str | None:
+    """The message in what a data loader's worker sent, if mmssp raised it there.
+
+    PyTorch raises such an error anew, with the worker's traceback as its text.
+    """
+    if 'in DataLoader worker process' not in text:
+        return None
+    files = list(re.finditer(r'^  File "(.+)", line \d+, in .+$', text, re.MULTILINE))
+    if not files or PACKAGE not in Path(files[-1][1]).resolve().parents:
+        return None
+    message = re.search(
+        r'^\w+(?:Error|Exception): (.*)', text[files[-1].end() :], re.M | re.S
+    )
+    return message[1].strip() if message else None

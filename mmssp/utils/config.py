@@ -48,6 +48,19 @@ def episodic_datasets(cfg: Config, *dataloaders: str) -> Iterator[dict]:
             dataset = dataset.get('dataset')
 
 
+def few_shot_metric(cfg: Config) -> dict:
+    """The FewShotIoUMetric of a config's test, alone or among other metrics.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    evaluator = cfg.get('test_evaluator') or []
+    for metric in [evaluator] if isinstance(evaluator, dict) else evaluator:
+        if metric.get('type') == 'FewShotIoUMetric':
+            return metric
+    raise ValueError(f'{cfg.filename}: no FewShotIoUMetric in test_evaluator')
+
+
 def set_episodes(cfg: Config, *dataloaders: str, **options: Any) -> None:
     """Set options of every EpisodicDataset in a config; None leaves one as it is.
 
@@ -91,7 +104,7 @@ def set_protocol(
     seeds = None
     if protocol is not None:
         seeds = list(get_protocol(protocol).seeds)
-        cfg.test_evaluator.protocol = protocol
+        few_shot_metric(cfg).protocol = protocol
     if runs is not None:
         if runs < 1:
             raise ValueError(f'--runs {runs}: expected 1 or more')
@@ -112,3 +125,28 @@ def set_amp(cfg: Config) -> None:
         raise ValueError('--amp: mixed precision needs a GPU, and none was found')
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def show_episodes(cfg: Config, folder: str | None, interval: int) -> None:
+    """Draw every ``interval``-th episode of a test into a folder, or none at all.
+
+    Args:
+        cfg: Changed in place.
+        folder: None draws nothing, whatever the config says of validation.
+        interval: 1 draws every episode.
+
+    Raises:
+        ValueError: If the config has no visualization hook to draw with.
+    """
+    hook = cfg.default_hooks.get('visualization')
+    if folder is None:
+        if hook is not None:
+            hook.draw = False
+        return
+    if hook is None:
+        raise ValueError(
+            f'--show-dir: {cfg.filename} has no default_hooks.visualization; add '
+            "dict(type='FewShotVisualizationHook')"
+        )
+    hook.update(draw=True, interval=interval)
+    cfg.visualizer.save_dir = folder

@@ -16,7 +16,8 @@ MAINTAINED = {'mmcv': '2.3.6', 'mmengine': '0.10.12', 'mmseg': '1.4.2'}
 OFFICIAL = {'mmcv': '2.1.0', 'mmengine': '0.10.7', 'mmseg': '1.2.2'}
 WAY_OUT = (
     'Install one stack, after PyTorch (pip install torch==2.13.0): the maintained one by '
-    'pip install "mmssp[onedl]", or the official one by mim install "mmssp[mim]"'
+    'pip install onedl-mmcv==2.3.6 onedl-mmengine==0.10.12 onedl-mmsegmentation==1.4.2, '
+    'or the official one by mim install mmcv==2.1.0 mmengine mmsegmentation ftfy regex'
 )
 
 

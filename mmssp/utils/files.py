@@ -1,10 +1,13 @@
-"""Files that appear whole or not at all, and the folder that caches live in."""
+"""Files that appear whole or not at all, one writer at a time, and where caches live."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 
 @contextmanager
@@ -41,6 +44,33 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+@contextmanager
+def locked(path: Path, waiting_for: str, optional: bool = False) -> Iterator[None]:
+    """Let one process at a time make ``path``; the others wait and say so.
+
+    Args:
+        path: What is being made. The lock is a file beside it, in a folder that is made.
+        waiting_for: Words for what another process does, printed to stderr.
+        optional: Go on without a lock where none can be had: nothing can be written
+            there either.
+
+    Raises:
+        OSError: If the lock file cannot be written, and the lock is not optional.
+    """
+    lock = FileLock(path.with_suffix('.lock'))
+    with suppress(*((OSError, NotImplementedError) if optional else ())):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f'Another process {waiting_for}: waiting ...', file=sys.stderr)
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def cache_root() -> Path:

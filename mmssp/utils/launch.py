@@ -40,7 +40,13 @@ def set_launcher(cfg: Config, launcher: str, local_rank: int = 0) -> None:
         return
     cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
     cfg.model_wrapper_cfg = dict(
-        type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False
+        dict(
+            type='MMDistributedDataParallel',
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False),
+        ),
+        **cfg.get('model_wrapper_cfg') or {},
+        device_ids=None,
     )
     if launcher == 'pytorch' and not torch.distributed.is_initialized():
         missing = [

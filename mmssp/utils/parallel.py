@@ -56,7 +56,9 @@ def parallel_map(
             # fork: workers start in milliseconds; importing torch again takes seconds
             known = multiprocessing.get_all_start_methods()
             context = multiprocessing.get_context('fork' if 'fork' in known else None)
-            pool = stack.enter_context(context.Pool(workers, _end_quietly))
+            pool = stack.enter_context(
+                context.Pool(workers, _leave_interrupts_to_the_parent)
+            )
             done = pool.imap(func, tasks, chunksize)
         results = []
         for result in done:
@@ -68,8 +70,6 @@ def parallel_map(
     return results
 
 
-def _end_quietly() -> None:
-    """In a worker: leave Ctrl-C to the parent, and clean up when it ends the pool."""
+def _leave_interrupts_to_the_parent() -> None:
+    """In a worker: Ctrl-C ends the pool through the parent, without a traceback each."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # the default action of SIGTERM would skip `finally`, and leave temporary files
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))

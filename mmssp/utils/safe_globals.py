@@ -33,6 +33,8 @@ def history_method(owner: Any, name: str) -> Any:
 
 def allow_mmengine_checkpoints() -> None:
     """Let ``torch.load(weights_only=True)`` read what mmengine saves."""
+    if tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6):
+        return  # there torch.load is not restricted unless asked to be
     names = ('float32', 'float64', 'int32', 'int64')
     core = multiarray.__name__
     torch.serialization.add_safe_globals(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -492,7 +493,7 @@ def test_an_interrupt_leaves_nothing_behind_but_a_free_lock(root, tmp_path):
         build(root, Interrupted(), cache_dir=tmp_path / 'cache')
     assert {path.suffix for path in (tmp_path / 'cache').iterdir()} <= {'.lock'}
     (lock,) = (tmp_path / 'cache').iterdir()
-    with array_cache.FileLock(lock, timeout=0):
+    with FileLock(lock, timeout=0):
         pass
 
 

@@ -44,7 +44,7 @@ def test_the_second_start_does_not_parse_the_json(make, monkeypatch):
 
 def test_a_finished_cache_needs_no_write_access(make, cache, monkeypatch):
     make(content())
-    monkeypatch.setattr(coco_cache, 'FileLock', None)
+    monkeypatch.setattr(coco_cache, 'locked', None)
     assert mask_of(make()).any()
 
 

@@ -86,6 +86,25 @@ def test_report_holds_scores_and_records(tmp_path):
     )
 
 
+def test_departures_from_the_protocol_are_stored(tmp_path):
+    metric = build(out_file=str(tmp_path / 'F.json'), departures=['resized'])
+    metric.dataset_meta = dict(META, seeds=[0], shots=5, fold=2)
+    metric.process({}, [sample(0)])
+    metric.evaluate(1)
+    report = json.loads((tmp_path / 'F.json').read_text())
+    assert report['departures'][0] == 'resized'
+    assert 'seeds [0]' in report['departures'][1]
+    assert (report['shots'], report['fold']) == (5, 2)
+
+
+def test_the_protocol_itself_has_no_departures(tmp_path):
+    metric = build(out_file=str(tmp_path / 'F.json'))
+    metric.dataset_meta = dict(META, seeds=[0, 1, 2, 3, 4])
+    metric.process({}, [sample(0)])
+    metric.evaluate(1)
+    assert json.loads((tmp_path / 'F.json').read_text())['departures'] == []
+
+
 def test_unwritable_report_leaves_nothing_behind(tmp_path):
     (tmp_path / 'file').write_text('')
     metric = build(out_file=str(tmp_path / 'file' / 'F.json'))

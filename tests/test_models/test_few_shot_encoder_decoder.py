@@ -217,5 +217,5 @@ def test_a_training_step_changes_any_backbone(name):
     before = [p.detach().clone() for p in parameters]
     losses = model.train_step(raw_batch(1, 1, size=(64, 64)), optimizer)
     assert all(torch.isfinite(value) for value in losses.values())
-    changed = [not torch.equal(a, b) for a, b in zip(before, parameters, strict=True)]
-    assert any(changed)
+    # the first one is the farthest from the loss
+    assert not torch.equal(before[0], parameters[0])

@@ -134,6 +134,17 @@ def test_testing_draws_the_episodes(config, tool, tmp_path):
     assert len(list((tmp_path / 'show').rglob('*.png'))) == 3
 
 
+def test_testing_draws_nothing_unasked(config, tool, tmp_path):
+    args = ['--runs', 1, '--episodes', 2, '--work-dir', tmp_path]
+    assert tool('test.py', config, 'none', *args)[0] == 0
+    assert list(tmp_path.rglob('*.png')) == []
+
+
+def test_validation_draws_episodes(trained):
+    names = [path.name for path in trained.rglob('*.png')]
+    assert len([name for name in names if 'episode00000' in name]) == 2
+
+
 def test_shots_and_runs_are_set(config, tool, tmp_path):
     out = tmp_path / 'F.json'
     code, _ = tool(
@@ -190,6 +201,22 @@ def test_mistakes_end_with_one_sentence(name, args, message, config, tool, tmp_p
     assert message in last
 
 
+def test_damaged_image_in_a_worker_is_named(config, tool, tmp_path):
+    root = write_voc(tmp_path / 'voc')
+    for path in (root / 'JPEGImages').iterdir():
+        path.write_bytes(path.read_bytes()[:-200])
+    code, printed = tool(
+        'test.py', config, 'none', '--work-dir', tmp_path / 'work', '--cfg-options',
+        f'test_dataloader.dataset.dataset.data_root={root}',
+        'test_dataloader.num_workers=1',
+    )  # fmt: skip
+    assert code == 1
+    last = printed.strip().splitlines()[-1]
+    assert last.startswith('error: ')
+    assert '.jpg' in last
+    assert 'Traceback' not in last
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason='needs a machine without GPU')
 def test_amp_without_a_gpu_is_explained(config, tool, tmp_path):
     code, printed = tool('train.py', config, '--amp', '--work-dir', tmp_path)
@@ -236,8 +263,14 @@ def test_two_processes_report_what_one_does(config, tool, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_train(config, tmp_path):
+    """With a stage whose output nothing uses, which has to be said."""
+    unused = ['model.backbone.num_stages=3', 'model.backbone.out_indices=(1,2)']
+    unused += ['model.backbone.strides=(1,2,2)', 'model.backbone.dilations=(1,1,1)']
     subprocess.run(
-        [TOOLS / 'dist_train.sh', config, '2', '--work-dir', tmp_path],
+        [
+            *[TOOLS / 'dist_train.sh', config, '2', '--work-dir', tmp_path],
+            *['--cfg-options', 'find_unused_parameters=True', *unused],
+        ],
         check=True,
         env={**os.environ, 'OMP_NUM_THREADS': '1', 'PORT': '29518'},
         capture_output=True,

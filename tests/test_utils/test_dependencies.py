@@ -48,5 +48,5 @@ except ImportError as error:
 """
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert f'{module}' in done.stdout
-    assert 'pip install "mmssp[onedl]"' in done.stdout
+    assert 'pip install onedl-mmcv' in done.stdout
     assert 'Traceback' not in done.stderr

@@ -39,7 +39,7 @@ train_dataloader = dict(
         num_folds=4,
         fold_order='contiguous',
         shots=1,
-        num_episodes=600,
+        num_episodes=480,
         seed=0,
     ),
 )
@@ -67,5 +67,9 @@ test_dataloader = dict(
     val_dataloader,
     dataset=dict(val_dataloader['dataset'], seed=[0, 1, 2, 3, 4], num_episodes=1000),
 )
-val_evaluator = dict(type='FewShotIoUMetric', protocol='ssp')
+val_evaluator = dict(
+    type='FewShotIoUMetric',
+    protocol='ssp',
+    departures=['query and support squashed to 320×320, scored at the original size'],
+)
 test_evaluator = val_evaluator

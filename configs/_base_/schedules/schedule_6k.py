@@ -22,6 +22,7 @@ default_hooks = dict(
         max_keep_ckpts=2,
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='FewShotVisualizationHook'),
+    # the same few episodes at every validation, to see them change
+    visualization=dict(type='FewShotVisualizationHook', draw=True, interval=100),
 )
 custom_hooks = [dict(type='ProgressBarHook')]
