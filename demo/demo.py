@@ -77,7 +77,7 @@ def main() -> None:
     picture = out / 'episodes.png'
     write_png(picture, draw_episodes(ssp, baseline, dataset))
     step(start, 'done')
-    print(report(untrained, trained, dataset))
+    print(report(untrained, trained, dataset, cfg.test_evaluator))
     print(f'Episodes to look at: {picture}')
 
 
@@ -230,7 +230,9 @@ def to_rgb(image: torch.Tensor) -> np.ndarray:
     return np.ascontiguousarray(image.flip(0).permute(1, 2, 0).numpy())
 
 
-def report(untrained: dict, trained: dict, dataset: EpisodicDataset) -> str:
+def report(
+    untrained: dict, trained: dict, dataset: EpisodicDataset, metric: dict
+) -> str:
     """The table, and what is needed to read it."""
 
     def text(scores: dict) -> str:
@@ -240,14 +242,15 @@ def report(untrained: dict, trained: dict, dataset: EpisodicDataset) -> str:
     table.align = 'l'
     for name, stage in STAGES.items():
         table.add_row([name, text(untrained[stage]), text(trained[stage])])
-    protocol = get_protocol('ssp')
+    protocol = get_protocol(metric['protocol'])
     return '\n'.join(
         [
-            f'Shapes-5i fold {dataset.fold}, {dataset.shots}-shot, protocol '
-            f'{protocol.name} v{protocol.version} with {len(dataset.seeds)} runs of '
-            f'{dataset.num_episodes} episodes (mean ± deviation over runs).',
+            f'Shapes-5i fold {dataset.fold}, {dataset.shots}-shot; mean ± deviation over '
+            f'{len(dataset.seeds)} runs of {dataset.num_episodes} episodes.',
+            f'Protocol {protocol.name} v{protocol.version}, but '
+            f'{", ".join(metric["departures"])}.',
             'Untrained: ImageNet features, EfficientNet-Lite0. Trained: the baseline by '
-            'itself, SSP with refinement, the same number of episodes each.',
+            'itself, SSP with\nrefinement, the same number of episodes each.',
             str(table),
             f'mmssp {mmssp.__version__}, torch {torch.__version__}, Python '
             f'{platform.python_version()}, {torch.get_num_threads()} threads on '

@@ -145,6 +145,8 @@ def _rank(rank: int, port: int, out: str) -> None:
         metric.process({}, [sample(index, class_id=1 + 2 * (index % 2))])
     scores = metric.evaluate(5)
     torch.save(scores, f'{out}.{rank}')
+    # a rank that leaves early can abort the other, which still waits for it
+    torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
 
