@@ -1,11 +1,12 @@
 from .few_shot_iou_metric import FewShotIoUMetric
 from .protocols import PROTOCOLS, Protocol, get_protocol
-from .scores import pixel_counts, score_run, score_runs
+from .scores import bootstrap_interval, pixel_counts, score_run, score_runs
 
 __all__ = [
     'PROTOCOLS',
     'FewShotIoUMetric',
     'Protocol',
+    'bootstrap_interval',
     'get_protocol',
     'pixel_counts',
     'score_run',

@@ -13,7 +13,7 @@ from prettytable import PrettyTable
 
 from ..utils.files import atomic_path
 from .protocols import get_protocol
-from .scores import pixel_counts, score_runs
+from .scores import bootstrap_interval, pixel_counts, score_runs
 
 
 @METRICS.register_module()
@@ -121,6 +121,9 @@ class FewShotIoUMetric(BaseMetric):
             c: str(c) for c in sorted({record['class_id'] for record in results})
         }
         scores = score_runs(results, list(names), self.protocol.undrawn_classes_count)
+        scores['interval'] = bootstrap_interval(
+            results, list(names), self.protocol.undrawn_classes_count
+        )
         departures = [*self.departures, *self._other_runs()]
         self._print(scores, names, len(results), departures)
         if self.out_file is not None:
@@ -148,10 +151,12 @@ class FewShotIoUMetric(BaseMetric):
             text = 'not drawn' if math.isnan(iou) else f'{iou:.2f}'
             table.add_row([names[class_id], text])
         runs = len(scores['runs'])
+        low, high = scores['interval']
         spread = f' ± {scores["mIoU_std"]:.2f}' if runs > 1 else ''
         print_log(
             f'\n{table}\nprotocol {self.protocol.name} v{self.protocol.version}, {runs} '
-            f'run(s), {episodes} episodes: mIoU {scores["mIoU"]:.2f}{spread}, '
+            f'run(s), {episodes} episodes: mIoU {scores["mIoU"]:.2f}{spread} '
+            f'(95 % over episodes: {low:.2f} to {high:.2f}), '
             f'FB-IoU {scores["FB-IoU"]:.2f}'
             + ''.join(f'\ndeparts from the protocol: {text}' for text in departures),
             logger=MMLogger.get_current_instance(),
@@ -178,6 +183,7 @@ class FewShotIoUMetric(BaseMetric):
             **{name: (self.dataset_meta or {}).get(name) for name in settings},
             'mIoU': scores['mIoU'],
             'mIoU_std': scores['mIoU_std'],
+            'mIoU_95': list(scores['interval']),
             'FB-IoU': scores['FB-IoU'],
             'per_class': named(scores['per_class']),
             'runs': [

@@ -107,3 +107,43 @@ def score_runs(
         'per_class': per_class,
         'runs': runs,
     }
+
+
+def bootstrap_interval(
+    records: Sequence[Mapping],
+    class_ids: Sequence[int],
+    undrawn_classes_count: bool = False,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """95 % interval of mIoU by resampling episodes, within each run.
+
+    Args:
+        records: As :func:`score_runs`; at least one.
+        class_ids: As :func:`score_run`.
+        undrawn_classes_count: As :func:`score_run`.
+        resamples: Bootstrap samples.
+        seed: The only source of chance.
+
+    Returns:
+        2.5th and 97.5th percentile of the mean over runs of mIoU, in percent.
+    """
+    rng = np.random.default_rng(seed)
+    column = {c: i for i, c in enumerate(class_ids)}
+    means = []
+    for run in sorted({record['run'] for record in records}):
+        own = [record for record in records if record['run'] == run]
+        # (episodes, classes): what each episode adds to its class
+        added = {name: np.zeros((len(own), len(column))) for name in ('i', 'u', 'n')}
+        for row, record in enumerate(own):
+            place = row, column[record['class_id']]
+            added['i'][place] = record['intersection'][1]
+            added['u'][place] = record['union'][1]
+            added['n'][place] = 1
+        times = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), resamples)
+        total = {name: times @ values for name, values in added.items()}
+        iou = 100.0 * total['i'] / np.maximum(total['u'], 1)
+        counted = np.full_like(iou, True) if undrawn_classes_count else total['n'] > 0
+        means.append((iou * counted).sum(1) / counted.sum(1))
+    low, high = np.percentile(np.mean(means, axis=0), [2.5, 97.5])
+    return float(low), float(high)

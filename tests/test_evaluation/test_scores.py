@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmssp.evaluation import pixel_counts, score_run, score_runs
+from mmssp.evaluation import bootstrap_interval, pixel_counts, score_run, score_runs
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -66,6 +66,42 @@ def test_runs_are_scored_apart_then_averaged():
 
 def test_one_run_has_no_deviation():
     assert score_runs([record(1, (1, 2))], [1])['mIoU_std'] == 0
+
+
+def naive_bootstrap(
+    records: list[dict], class_ids: list[int], seed: int
+) -> list[float]:
+    rng = np.random.default_rng(seed)
+    scores = []
+    for _ in range(2000):
+        runs = []
+        for run in (0, 1):
+            own = [r for r in records if r['run'] == run]
+            runs.append([own[i] for i in rng.integers(len(own), size=len(own))])
+        scores.append(np.mean([score_run(run, class_ids)['mIoU'] for run in runs]))
+    return list(np.percentile(scores, [2.5, 97.5]))
+
+
+def test_bootstrap_interval_equals_resampling_one_by_one():
+    rng = np.random.default_rng(0)
+    records = []
+    for i in range(60):
+        union = int(rng.integers(50, 200))
+        fg = (int(rng.integers(0, union)), union)
+        records.append(record(i % 3 + 1, fg, run=i % 2))
+    interval = bootstrap_interval(records, [1, 2, 3], resamples=4000)
+    assert interval == pytest.approx(naive_bootstrap(records, [1, 2, 3], 1), abs=0.7)
+    assert interval[0] < score_runs(records, [1, 2, 3])['mIoU'] < interval[1]
+
+
+def test_bootstrap_interval_of_equal_episodes_has_no_width():
+    records = [record(1, (1, 2)) for _ in range(5)]
+    assert bootstrap_interval(records, [1]) == (50, 50)
+
+
+def test_bootstrap_counts_undrawn_classes_as_the_score_does():
+    records = [record(1, (1, 2)) for _ in range(5)]
+    assert bootstrap_interval(records, [1, 2], undrawn_classes_count=True) == (25, 25)
 
 
 def test_class_with_empty_union_scores_zero():
