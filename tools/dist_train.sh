@@ -6,7 +6,7 @@ set -eu
 if [ $# -lt 2 ]; then sed -n '2,4s/^# //p' "$0"; exit 2; fi
 config=$1 processes=$2
 shift 2
-PYTHONPATH="$(dirname "$0")/..:${PYTHONPATH:-}" exec torchrun \
+PYTHONPATH="$(dirname "$0")/..:${PYTHONPATH:-}" exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
     --nproc_per_node="$processes" \

@@ -252,7 +252,12 @@ def test_two_processes_report_what_one_does(config, tool, tmp_path):
     subprocess.run(
         [TOOLS / 'dist_test.sh', config, 'none', '2', '--out', two, *args, *seed],
         check=True,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PORT': '29517'},
+        env={
+            **os.environ,
+            'OMP_NUM_THREADS': '1',
+            'PYTHON': sys.executable,
+            'PORT': '29517',
+        },
         capture_output=True,
     )
     one, two = json.loads(one.read_text()), json.loads(two.read_text())
@@ -272,7 +277,12 @@ def test_two_processes_train(config, tmp_path):
             *['--cfg-options', 'find_unused_parameters=True', *unused],
         ],
         check=True,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PORT': '29518'},
+        env={
+            **os.environ,
+            'OMP_NUM_THREADS': '1',
+            'PYTHON': sys.executable,
+            'PORT': '29518',
+        },
         capture_output=True,
     )
     assert (tmp_path / 'iter_4.pth').is_file()
