@@ -19,7 +19,7 @@ from mmssp.utils.config import (
     set_protocol,
     show_episodes,
 )
-from mmssp.utils.launch import add_launcher, set_launcher
+from mmssp.utils.launch import add_launcher, leave_together, set_launcher
 
 
 def parse_args() -> argparse.Namespace:
@@ -93,6 +93,7 @@ def main() -> None:
     runner = Runner.from_cfg(cfg)
     load_for_test(runner, args.checkpoint)
     runner.test()
+    leave_together()
 
 
 if __name__ == '__main__':

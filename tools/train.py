@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from mmssp.utils.checkpoints import check_pretrained
 from mmssp.utils.cli import run
 from mmssp.utils.config import episodic_datasets, load_config, set_amp, set_episodes
-from mmssp.utils.launch import add_launcher, set_launcher
+from mmssp.utils.launch import add_launcher, leave_together, set_launcher
 
 
 def parse_args() -> argparse.Namespace:
@@ -69,6 +69,7 @@ def main() -> None:
         cfg.resume, cfg.load_from = True, args.resume
     check_pretrained(cfg)
     Runner.from_cfg(cfg).train()
+    leave_together()
 
 
 if __name__ == '__main__':

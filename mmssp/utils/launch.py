@@ -58,3 +58,13 @@ def set_launcher(cfg: Config, launcher: str, local_rank: int = 0) -> None:
                 'start through torchrun, e.g. tools/dist_train.sh CONFIG NUM_PROCESSES'
             )
         torch.distributed.init_process_group('gloo')
+
+
+def leave_together() -> None:
+    """At the end of a job: wait for the other processes, then close the group.
+
+    A process that ends while another still talks to it can abort that one.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()

@@ -226,6 +226,7 @@ def test_wiped_bar_is_redrawn_at_once(runner, terminal):
 def test_bar_stays_on_one_line_of_a_narrow_terminal(
     hook, runner, terminal, monkeypatch
 ):
+    monkeypatch.setenv('TERM', 'xterm')  # on a dumb one the width is not asked for
     monkeypatch.setenv('COLUMNS', '30')
     hook.before_train(runner)
     (line,) = screen(terminal.getvalue())
