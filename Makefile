@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 # PyTorch's threads spin while they wait; on few cores they then take the time of the
-# data loader's processes (measured on 2 cores beside one busy process: 5 times slower)
+# data loader's processes
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help install demo test lint format clean

@@ -25,7 +25,7 @@ from mmssp.evaluation import get_protocol, pixel_counts, score_runs
 from mmssp.models import FewShotEncoderDecoder
 from mmssp.utils.cli import run
 from mmssp.utils.config import load_config, set_episodes
-from mmssp.visualization import draw_episode_panel, stack_panels, write_png
+from mmssp.visualization import draw_episode_panel, stack_panels, to_rgb, write_png
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / 'configs' / 'ssp_efficientnet-lite0_shapes5i_1shot.py'
@@ -164,7 +164,7 @@ def match(
     masks = {}
     for stage, value in logits.items():
         background, foreground = model.decode_head.upsample(value, sample.ori_shape)[0]
-        # as argmax, which is ten times slower than this on a CPU
+        # as argmax, which is slow over so short a dimension on a CPU
         masks[stage] = (foreground > background).long()
     return masks
 
@@ -223,11 +223,6 @@ def draw_episodes(
         if len(panels) == len(dataset.class_ids):
             break
     return stack_panels([panels[class_id] for class_id in sorted(panels)])
-
-
-def to_rgb(image: torch.Tensor) -> np.ndarray:
-    """(3,H,W) BGR → (H,W,3) RGB."""
-    return np.ascontiguousarray(image.flip(0).permute(1, 2, 0).numpy())
 
 
 def report(

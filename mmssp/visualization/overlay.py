@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from torch import Tensor
 
 from .style import Color
 
@@ -22,6 +23,18 @@ def fit_size(
     """
     scale = min(height / shape[0], width / shape[1])
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def to_rgb(image: Tensor) -> np.ndarray:
+    """An image as loaded for a model, as it is drawn.
+
+    Args:
+        image: (3,H,W) uint8 BGR, on any device.
+
+    Returns:
+        (H,W,3) uint8 RGB.
+    """
+    return np.ascontiguousarray(image.cpu().numpy()[::-1].transpose(1, 2, 0))
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -119,7 +119,7 @@ def prepare_pascal5i(
         for name in names
     ]
     results = parallel_map(
-        partial(_prepare_mask, force, os.getpid()),
+        partial(_prepare_mask, force),
         tasks,
         workers,
         description=f'Preparing {len(tasks)} masks',
@@ -274,11 +274,8 @@ def _check_values(mask: np.ndarray, allowed: Iterable[int], path: object) -> Non
         )
 
 
-def _prepare_mask(force: bool, parent: int, task: _Task) -> bool | str:
+def _prepare_mask(force: bool, task: _Task) -> bool | str:
     """Whether a mask was written (else it was there), or what is wrong with it."""
-    if os.getpid() != parent:
-        # Ctrl-C is for the parent, which ends its processes.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         size = image_size(task.image)
         if not force and _is_whole(task.target, size):

@@ -12,10 +12,10 @@ from mmengine.structures import PixelData
 from mmengine.visualization import LocalVisBackend, Visualizer
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
-from torch import Tensor, nn
+from torch import nn
 
 from mmssp.visualization import draw_episode_panel
-from mmssp.visualization.overlay import resize_image
+from mmssp.visualization.overlay import resize_image, to_rgb
 
 
 @HOOKS.register_module()
@@ -173,10 +173,10 @@ class FewShotVisualizationHook(Hook):
         if 'baseline_sem_seg' in sample and own_name != self.baseline_name:
             baseline = _mask(sample.baseline_sem_seg)
             predictions = {self.baseline_name: baseline, **predictions}
-        query = _without_padding(_rgb(episode['query']), sample)
+        query = _without_padding(to_rgb(episode['query']), sample)
         run = f'run {sample.run}, ' if 'run' in sample else ''
         return draw_episode_panel(
-            support_images=[_rgb(image) for image in episode['support']],
+            support_images=[to_rgb(image) for image in episode['support']],
             support_masks=[mask.cpu().numpy() for mask in episode['support_mask']],
             query_image=resize_image(query, truth.shape),
             truth=truth,
@@ -231,11 +231,6 @@ def _is_baseline(model: nn.Module) -> bool:
 def _mask(data: PixelData) -> np.ndarray:
     """(1,H,W) of any integer type, on any device → (H,W) uint8."""
     return data.data[0].cpu().numpy().astype(np.uint8)
-
-
-def _rgb(image: Tensor) -> np.ndarray:
-    """(3,H,W) uint8 BGR → (H,W,3) uint8 RGB."""
-    return np.ascontiguousarray(image.cpu().numpy()[::-1].transpose(1, 2, 0))
 
 
 def _without_padding(image: np.ndarray, sample: SegDataSample) -> np.ndarray:
