@@ -113,9 +113,10 @@ def similarity_logits(
     def cosine(prototype: Tensor) -> Tensor:
         if prototype.dim() == 2:
             return torch.einsum('nchw,nc->nhw', unit_features, unit(prototype))
-        # the length divides the product, so no normalised copy of the map is made
+        # the length divides the product, so no normalised copy of the map is made; and
+        # einsum would make a matrix product of each pixel
         length = torch.linalg.vector_norm(prototype, dim=1).clamp_min(COSINE_EPS)
-        return torch.einsum('nchw,nchw->nhw', unit_features, prototype) / length
+        return (unit_features * prototype).sum(1) / length
 
     return scale * torch.stack([cosine(background), cosine(foreground)], dim=1)
 
@@ -139,23 +140,6 @@ def confident_pixels(logits: Tensor, threshold: float, top_k: int) -> Tensor:
     return torch.where(above.any(1, keepdim=True), above, fallback).to(logits.dtype)
 
 
-def affinity(unit_features: Tensor, temperature: float) -> Tensor:
-    """Un-normalised softmax weights between all pixels of an image, exp(t cos(F_i, F_j)).
-
-    Cosines lie in [-1, 1], so the exponential needs no running maximum. Symmetric, and
-    the same in both self-support passes.
-
-    Args:
-        unit_features: (N,C,h,w) of unit length over C.
-        temperature: Factor of the cosines (2 in the paper's release).
-
-    Returns:
-        (N,hw,hw).
-    """
-    pixels = unit_features.flatten(2)
-    return torch.bmm(pixels.transpose(1, 2), pixels).mul_(temperature).exp_()
-
-
 def self_support_prototype(features: Tensor, chosen: Tensor) -> Tensor:
     """Mean feature of the chosen pixels (SSFP, SSBP; §3.2).
 
@@ -168,19 +152,3 @@ def self_support_prototype(features: Tensor, chosen: Tensor) -> Tensor:
     """
     total = torch.bmm(features.flatten(2), chosen[..., None]).squeeze(-1)
     return total / chosen.sum(1, keepdim=True)
-
-
-def adaptive_prototypes(features: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
-    """A prototype of each pixel's own: chosen pixels, weighted by affinity (ASBP; §3.3).
-
-    Args:
-        features: (N,C,h,w).
-        chosen: (N,hw) of 0. and 1., from :func:`confident_pixels`.
-        weights: (N,hw,hw) symmetric, from :func:`affinity`.
-
-    Returns:
-        (N,C,h,w).
-    """
-    total = torch.bmm(features.flatten(2) * chosen[:, None], weights)
-    share = torch.bmm(chosen[:, None], weights)
-    return (total / share).unflatten(2, features.shape[-2:])

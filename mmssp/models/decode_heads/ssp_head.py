@@ -1,7 +1,7 @@
 """The decode head of SSP: matching without learned parameters, and its losses."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
@@ -10,8 +10,25 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from .. import prototypes as proto
+from ..affinity import DenseAffinity, SparseAffinity, WeightedSums
 
 METHODS = ('ssp', 'baseline')
+
+
+class PreparedQuery(NamedTuple):
+    """Query features (B,C,h,w), the same of unit length, and their pixels' affinity."""
+
+    features: Tensor
+    unit: Tensor
+    affinity: DenseAffinity | SparseAffinity
+
+
+class SelfSupport(NamedTuple):
+    """Prototypes of a query's own: (B,C), and (B,C,h,w), one for each pixel."""
+
+    foreground: Tensor
+    background: Tensor
+    sums: WeightedSums
 
 
 def cross_entropy(loss_weight: float) -> dict:
@@ -175,45 +192,108 @@ class SSPHead(BaseDecodeHead):
             (after one self-support pass) and ``final`` (after refinement where it is
             on). With ``method='baseline'`` all three are the first guess.
         """
-        with torch.autocast(query_features.device.type, enabled=False):
-            query = _full_precision(query_features)
-            support = proto.support_prototypes(
+        return self.match_prototypes(
+            query_features, self.prototypes(support_features, support_mask)
+        )
+
+    def prototypes(
+        self,
+        support_features: Tensor | list[list[Tensor]],
+        support_mask: Tensor | list[list[Tensor]],
+    ) -> dict[str, Tensor]:
+        """All that matching needs of the supports: for many queries, made once.
+
+        Args:
+            support_features: As for :meth:`match`.
+            support_mask: As for :meth:`match`.
+
+        Returns:
+            ``foreground`` and ``background``, (B,C) each; the mean over the K shots.
+        """
+        device = _flat(support_features)[0].device.type
+        with torch.autocast(device, enabled=False):
+            return proto.support_prototypes(
                 _full_precision(support_features), support_mask
             )
-            return self._match(query, support['foreground'], support['background'])
 
-    def _match(self, query: Tensor, fg: Tensor, bg: Tensor) -> dict[str, Tensor]:
-        unit_query = proto.unit(query)
+    def prepare(self, query_features: Tensor) -> PreparedQuery:
+        """All that matching needs of the queries: for many supports, made once.
 
+        Args:
+            query_features: (B,C,h,w); B = 1 on a CPU.
+
+        Returns:
+            What :meth:`match_prototypes` takes in the place of features.
+        """
+        with torch.autocast(query_features.device.type, enabled=False):
+            features = _full_precision(query_features)
+            unit = proto.unit(features)
+            affinity = (
+                SparseAffinity if features.device.type == 'cpu' else DenseAffinity
+            )
+            return PreparedQuery(
+                features,
+                unit,
+                affinity(
+                    features.flatten(2), unit.flatten(2), self.affinity_temperature
+                ),
+            )
+
+    def match_prototypes(
+        self, query: Tensor | PreparedQuery, prototypes: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """The second half of :meth:`match`.
+
+        Args:
+            query: Features (B,C,h,w), or what :meth:`prepare` made of them.
+            prototypes: From :meth:`prototypes`.
+
+        Returns:
+            As :meth:`match`.
+        """
+        fg, bg = prototypes['foreground'], prototypes['background']
+        if isinstance(query, PreparedQuery):
+            with torch.autocast(fg.device.type, enabled=False):
+                return self._match(query, fg, bg)
+        if query.device.type != 'cpu':
+            return self.match_prototypes(self.prepare(query), prototypes)
+        # One by one a CPU needs less memory, and is as fast.
+        each = [
+            self.match_prototypes(
+                self.prepare(one), dict(foreground=one_fg, background=one_bg)
+            )
+            for one, one_fg, one_bg in zip(
+                query.split(1), fg.split(1), bg.split(1), strict=True
+            )
+        ]
+        return {name: torch.cat([logits[name] for logits in each]) for name in each[0]}
+
+    def _match(self, query: PreparedQuery, fg: Tensor, bg: Tensor) -> dict[str, Tensor]:
         def logits(foreground: Tensor, background: Tensor) -> Tensor:
             return proto.similarity_logits(
-                unit_query, foreground, background, self.similarity_scale
+                query.unit, foreground, background, self.similarity_scale
             )
 
         baseline = logits(fg, bg)
         if self.method == 'baseline':
             return dict(final=baseline, stage1=baseline, baseline=baseline)
 
-        weights = proto.affinity(unit_query, self.affinity_temperature)
-        own = self._self_support(query, weights, baseline)
-        fg1 = self._mix_foreground(fg, own['foreground'])
-        bg1 = own['background']
+        own = self._self_support(query, baseline)
+        fg1 = self._mix_foreground(fg, own.foreground)
+        bg1 = own.background
         stage1 = logits(fg1, bg1)
         if not self.refine:
             return dict(final=stage1, stage1=stage1, baseline=baseline)
 
-        own = self._self_support(query, weights, stage1)
+        own = self._self_support(query, stage1, own.sums)
         from_support, from_stage1, from_own = self.refine_weights
         fg2 = (
             from_support * fg
             + from_stage1 * fg1
-            + from_own * self._mix_foreground(fg, own['foreground'])
+            + from_own * self._mix_foreground(fg, own.foreground)
         )
-        bg2 = (
-            from_support * bg[..., None, None]
-            + from_stage1 * bg1
-            + from_own * own['background']
-        )
+        bg2 = from_stage1 * bg1 + from_own * own.background
+        bg2 = bg2 + from_support * bg[..., None, None]
         share = self.refine_logit_weight
         final = share * logits(fg2, bg2) + (1 - share) * stage1
         return dict(final=final, stage1=stage1, baseline=baseline)
@@ -222,23 +302,20 @@ class SSPHead(BaseDecodeHead):
         return self.support_weight * support + (1 - self.support_weight) * own
 
     def _self_support(
-        self, query: Tensor, weights: Tensor, logits: Tensor
-    ) -> dict[str, Tensor]:
-        """Prototypes from the query's confident pixels under ``logits``.
-
-        Returns:
-            ``foreground`` (B,C) and ``background`` (B,C,h,w), one for each pixel.
-        """
+        self, query: PreparedQuery, logits: Tensor, before: WeightedSums | None = None
+    ) -> SelfSupport:
+        """Prototypes from the query's confident pixels under ``logits``."""
         fg = proto.confident_pixels(logits, self.foreground_threshold, self.top_k)
         bg = proto.confident_pixels(
             logits.flip(1), self.background_threshold, self.top_k
         )
-        one = proto.self_support_prototype(query, bg)[..., None, None]
-        adaptive = proto.adaptive_prototypes(query, bg, weights)
-        share = self.global_background_weight
-        return dict(
-            foreground=proto.self_support_prototype(query, fg),
-            background=share * one + (1 - share) * adaptive,
+        sums = query.affinity.sums(bg, before)
+        one = proto.self_support_prototype(query.features, bg)[..., None, None]
+        adaptive = sums.means().unflatten(2, query.features.shape[-2:])
+        return SelfSupport(
+            foreground=proto.self_support_prototype(query.features, fg),
+            background=torch.lerp(adaptive, one, self.global_background_weight),
+            sums=sums,
         )
 
     def loss(

@@ -1,0 +1,191 @@
+"""Sums over a query's pixels, weighted by affinity: the costly part of self-support (§3.3).
+
+The affinity exp(t cos(F_i, F_j)) belongs to the query alone: it is the same in both
+self-support passes and for every episode with that query, and symmetric. Cosines lie in
+[-1, 1], so the exponential needs no running maximum.
+
+Shapes: B episodes, C channels, n pixels.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+BLOCK = 512
+"""Pixels that are worked on at a time."""
+LARGEST_MATRIX = 2**29
+"""Bytes of a full affinity matrix, above which its rows are made when they are needed."""
+
+
+@dataclass(frozen=True)
+class WeightedSums:
+    """Features summed over chosen pixels, once for each pixel of the image.
+
+    Attributes:
+        chosen: (B,n) of 0. and 1.: the pixels summed over.
+        total: (B,C,n) Σ_j a_ij F_j.
+        share: (B,1,n) Σ_j a_ij.
+        from_matrix: Whether the full affinity matrix was used.
+    """
+
+    chosen: Tensor
+    total: Tensor
+    share: Tensor
+    from_matrix: bool = True
+
+    def means(self) -> Tensor:
+        """The weighted means (B,C,n)."""
+        return self.total / self.share
+
+
+class DenseAffinity:
+    """All pixels against all, by masks: nothing waits for the device, or branches on data.
+
+    Args:
+        features: (B,C,n) float.
+        unit: The same, of unit length over C.
+        temperature: t, the factor of the cosines.
+    """
+
+    def __init__(self, features: Tensor, unit: Tensor, temperature: float) -> None:
+        self.features = features
+        self._unit = unit
+        self._temperature = temperature
+
+    @cached_property
+    def matrix(self) -> Tensor:
+        """(B,n,n)."""
+        unit = self._unit
+        return torch.bmm(unit.transpose(1, 2), unit).mul_(self._temperature).exp_()
+
+    def sums(self, chosen: Tensor, before: WeightedSums | None = None) -> WeightedSums:
+        """Sums over the chosen pixels.
+
+        Args:
+            chosen: (B,n) of 0. and 1., at least one 1. in each row.
+            before: Unused; see :class:`SparseAffinity`.
+        """
+        return WeightedSums(
+            chosen,
+            torch.bmm(self.features * chosen[:, None], self.matrix),
+            torch.bmm(chosen[:, None], self.matrix),
+        )
+
+
+class SparseAffinity:
+    """One image's pixels, with sums over the fewest pixels that will do; for the CPU.
+
+    Without gradient the matrix is made once (half of it, mirrored), and so is the sum
+    over all pixels: a set of more than half of them is that sum less the others'. What
+    is computed depends on the sets alone, not on what was asked before, so results are
+    the same to the bit whether or not episodes share a query.
+
+    With gradient, where the matrix would be too large, or for a few pixels, rows are made
+    when they are needed.
+
+    Args:
+        features: (1,C,n) float.
+        unit: The same, of unit length over C.
+        temperature: t, the factor of the cosines.
+        largest_matrix: Bytes that the full matrix may take.
+    """
+
+    def __init__(
+        self,
+        features: Tensor,
+        unit: Tensor,
+        temperature: float,
+        largest_matrix: int = LARGEST_MATRIX,
+    ) -> None:
+        self.features = features
+        self._unit = unit[0]
+        self._temperature = temperature
+        self._largest_matrix = largest_matrix
+
+    @cached_property
+    def matrix(self) -> Tensor:
+        """(n,n)."""
+        unit, n = self._unit, self._unit.shape[1]
+        matrix = unit.new_empty(n, n)
+        for start in range(0, n, BLOCK):
+            end = start + BLOCK
+            strip = matrix[start:end, start:]
+            torch.addmm(
+                strip,
+                unit[:, start:end].T,
+                unit[:, start:],
+                beta=0,
+                alpha=self._temperature,
+                out=strip,
+            )
+            strip.exp_()
+            matrix[end:, start:end] = matrix[start:end, end:].T
+        return matrix
+
+    @cached_property
+    def _everything(self) -> tuple[Tensor, Tensor]:
+        return self.features[0] @ self.matrix, self.matrix.sum(0, keepdim=True)
+
+    def sums(self, chosen: Tensor, before: WeightedSums | None = None) -> WeightedSums:
+        """Sums over the chosen pixels.
+
+        Args:
+            chosen: (1,n) of 0. and 1., at least one 1.
+            before: Sums over another set of the same query, to start from where the
+                difference is smaller than the set.
+        """
+        if before is not None:
+            added = (chosen > before.chosen)[0].nonzero()[:, 0]
+            removed = (chosen < before.chosen)[0].nonzero()[:, 0]
+            if len(added) + len(removed) < chosen.sum():
+                total, share = self._add(
+                    (before.total[0], before.share[0]), added, 1, before.from_matrix
+                )
+                total, share = self._add(
+                    (total, share), removed, -1, before.from_matrix
+                )
+                return WeightedSums(
+                    chosen, total[None], share[None], before.from_matrix
+                )
+        inside = chosen[0].nonzero()[:, 0]
+        from_matrix = self._worth_a_matrix(len(inside))
+        if from_matrix and 2 * len(inside) > chosen.shape[1]:
+            outside = (chosen[0] == 0).nonzero()[:, 0]
+            total, share = self._add(self._everything, outside, -1, True)
+        else:
+            total, share = self._add(None, inside, 1, from_matrix)
+        return WeightedSums(chosen, total[None], share[None], from_matrix)
+
+    def _worth_a_matrix(self, pixels: int) -> bool:
+        n = self._unit.shape[1]
+        return (
+            not (torch.is_grad_enabled() and self._unit.requires_grad)
+            and n * n * self._unit.element_size() <= self._largest_matrix
+            and 8 * pixels > n
+        )
+
+    def _add(
+        self,
+        sums: tuple[Tensor, Tensor] | None,
+        pixels: Tensor,
+        sign: int,
+        from_matrix: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Sums (C,n) and (1,n), and those over some more pixels, times ``sign``."""
+        features = self.features[0]
+        if sums is None:
+            sums = torch.zeros_like(features), features.new_zeros(1, features.shape[1])
+        total, share = sums
+        # With gradient every part is kept anyway.
+        size = max(len(pixels), 1) if torch.is_grad_enabled() else BLOCK
+        for some in pixels.split(size):
+            if from_matrix:
+                rows = self.matrix[some]
+            else:
+                cosines = self._unit[:, some].T @ self._unit
+                rows = cosines.mul_(self._temperature).exp_()
+            total = torch.addmm(total, features[:, some], rows, alpha=sign)
+            share = torch.add(share, rows.sum(0, keepdim=True), alpha=sign)
+        return total, share
