@@ -54,24 +54,31 @@ class FewShotDataPreProcessor(ImgDataPreprocessor):
         _check(inputs)
         query = _stack(list(inputs['query']))
         if isinstance(query, Tensor):
-            query = self._normalise(query)
+            query = self.normalise(query)
         else:
-            query = [self._normalise(image) for image in query]
+            query = [self.normalise(image) for image in query]
         support = _stack_nested(inputs['support'])
         support_mask = _stack_nested(inputs['support_mask'])
         if isinstance(support, Tensor):
-            support = self._normalise(support)
+            support = self.normalise(support)
         else:
             support = [
-                [self._normalise(shot) for shot in episode] for episode in support
+                [self.normalise(shot) for shot in episode] for episode in support
             ]
         return dict(
             inputs=dict(query=query, support=support, support_mask=support_mask),
             data_samples=data.get('data_samples'),
         )
 
-    def _normalise(self, image: Tensor) -> Tensor:
-        """(...,3,H,W) raw → normalised float32."""
+    def normalise(self, image: Tensor) -> Tensor:
+        """An image as the backbone takes it.
+
+        Args:
+            image: (...,3,H,W) raw, on the model's device.
+
+        Returns:
+            The same shape, float32.
+        """
         if self._channel_conversion:
             image = image.flip(-3)
         image = image.float()

@@ -8,6 +8,8 @@ Shapes: B episodes, K shots, C channels, (h, w) feature size, (H, W) mask size, 
 number of images.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -75,11 +77,22 @@ def support_prototypes(
             mask_prototypes(shot[None], shot_mask[None])
             for shot, shot_mask in zip(episode_features, episode_masks, strict=True)
         ]
-        per_episode.append(
-            {name: torch.cat([s[name] for s in shots]).mean(0) for name in shots[0]}
-        )
+        per_episode.append(mean_prototypes(shots))
+    return {name: torch.cat([p[name] for p in per_episode]) for name in per_episode[0]}
+
+
+def mean_prototypes(shots: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """An episode's prototypes from those of its shots.
+
+    Args:
+        shots: K prototypes of single images, (1,C) each.
+
+    Returns:
+        Their mean, (1,C) each.
+    """
     return {
-        name: torch.stack([p[name] for p in per_episode]) for name in per_episode[0]
+        name: torch.cat([shot[name] for shot in shots]).mean(0, keepdim=True)
+        for name in shots[0]
     }
 
 

@@ -219,3 +219,31 @@ def test_a_training_step_changes_any_backbone(name):
     assert all(torch.isfinite(value) for value in losses.values())
     # the first one is the farthest from the loss
     assert not torch.equal(before[0], parameters[0])
+
+
+def test_masks_are_made_where_they_are_scored(build_segmentor):
+    model = build_segmentor().eval()
+    batch = raw_batch(1, ori=(60, 70))
+    batch['data_samples'][0].set_metainfo(dict(score_shape=(30, 20)))
+    (found,) = model.test_step(batch)
+    assert found.pred_sem_seg.data.shape == (1, 30, 20)
+
+
+def test_a_query_on_a_square_is_cut_out_of_it(build_segmentor):
+    """PFENet: the square's logits are resized to the image's long side, then cut."""
+    model = build_segmentor().eval()
+    whole = raw_batch(1, ori=(70, 70))
+    (square,) = model.test_step(whole)
+    batch = raw_batch(1, ori=(60, 70))
+    batch['data_samples'][0].set_metainfo(dict(canvas_shape=(70, 70)))
+    (found,) = model.test_step(batch)
+    assert torch.equal(found.seg_logits.data, square.seg_logits.data[:, :60])
+
+
+def test_a_flipped_query_is_flipped_back(build_segmentor):
+    model = build_segmentor().eval()
+    (plain,) = model.test_step(raw_batch(1, ori=(60, 70)))
+    batch = raw_batch(1, ori=(60, 70))
+    batch['data_samples'][0].set_metainfo(dict(flip=True, flip_direction='horizontal'))
+    (flipped,) = model.test_step(batch)
+    torch.testing.assert_close(flipped.seg_logits.data, plain.seg_logits.data.flip(-1))

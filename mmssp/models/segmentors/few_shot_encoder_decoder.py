@@ -1,5 +1,7 @@
 """The few-shot segmentor: one shared backbone for query and supports, then matching."""
 
+from collections.abc import Sequence
+
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
@@ -103,51 +105,90 @@ class FewShotEncoderDecoder(EncoderDecoder):
     def predict(
         self, inputs: dict, data_samples: SampleList | None = None
     ) -> SampleList:
-        """Masks of the queries at their original size.
+        """Masks of the queries.
+
+        Images are encoded one by one, so that a prediction does not depend, by rounding,
+        on what else is in the batch.
 
         Args:
             inputs: See the class.
-            data_samples: B samples with ``ori_shape`` in their metainfo; None gives new
-                samples at the queries' input size.
+            data_samples: B samples; None gives new ones at the queries' input size. See
+                :meth:`postprocess_result` for the size of the masks.
 
         Returns:
             The samples with ``seg_logits.data`` (2,H,W) and ``pred_sem_seg.data``
             (1,H,W) in {0, 1}, and ``baseline_sem_seg`` if :attr:`with_baseline`.
         """
-        if isinstance(inputs['query'], Tensor):
-            return self._predict(inputs, data_samples)
-        results = []
-        for i, image in enumerate(inputs['query']):
-            one = dict(
-                query=image[None],
-                support=inputs['support'][i : i + 1],
-                support_mask=inputs['support_mask'][i : i + 1],
-            )
-            samples = None if data_samples is None else data_samples[i : i + 1]
-            results += self._predict(one, samples)
-        return results
+        if data_samples is None:
+            data_samples = [SegDataSample() for _ in inputs['query']]
+        episodes = zip(
+            inputs['query'],
+            inputs['support'],
+            inputs['support_mask'],
+            data_samples,
+            strict=True,
+        )
+        for image, support, mask, sample in episodes:
+            query = self.encode(image[None])
+            shots = [self.encode(shot[None])[0] for shot in support]
+            logits = self.decode_head.match(query, [shots], [list(mask)])
+            self.add_prediction(sample, logits, image.shape[-2:])
+        return data_samples
 
-    def _predict(self, inputs: dict, data_samples: SampleList | None) -> SampleList:
-        size = inputs['query'].shape[-2:]
-        logits = self._match(inputs)
+    def add_prediction(
+        self, sample: SegDataSample, logits: dict[str, Tensor], size: Sequence[int]
+    ) -> None:
+        """Put the mask of one query into its sample.
+
+        Args:
+            sample: Gets what :meth:`predict` gives.
+            logits: Of the head's ``match``, (1,2,h,w) each.
+            size: (H, W) of the query as it was encoded.
+        """
         final = self.decode_head.upsample(logits['final'], size)
-        results = self.postprocess_result(final, data_samples)
+        self.postprocess_result(final, [sample])
         if self.with_baseline:
             first = self.decode_head.upsample(logits['baseline'], size)
-            copies = [SegDataSample(metainfo=sample.metainfo) for sample in results]
-            samples = None if data_samples is None else copies
-            for sample, guess in zip(
-                results, self.postprocess_result(first, samples), strict=True
-            ):
-                sample.baseline_sem_seg = PixelData(data=guess.pred_sem_seg.data)
-        return results
+            guess = SegDataSample(metainfo=sample.metainfo)
+            self.postprocess_result(first, [guess])
+            sample.baseline_sem_seg = guess.pred_sem_seg
+
+    def postprocess_result(
+        self, seg_logits: Tensor, data_samples: SampleList
+    ) -> SampleList:
+        """Resize logits to where they are scored, and decide.
+
+        By a sample's metainfo that is ``score_shape`` (H, W) if there is one; else, with
+        ``canvas_shape``, that square, cut to ``ori_shape``: the query was the top left
+        part of a square; else ``ori_shape``. Without metainfo, the size of the logits. A
+        flipped query is flipped back.
+
+        Args:
+            seg_logits: (B,2,H,W), background first.
+            data_samples: B samples.
+
+        Returns:
+            The samples with ``seg_logits`` and ``pred_sem_seg``.
+        """
+        for logits, sample in zip(seg_logits, data_samples, strict=True):
+            shape = tuple(logits.shape[-2:])
+            if sample.get('flip'):
+                dims = [-1] if sample.flip_direction == 'horizontal' else [-2]
+                logits = logits.flip(dims)
+            kept = sample.get('score_shape') or sample.get('ori_shape') or shape
+            wanted = kept
+            if 'score_shape' not in sample and 'canvas_shape' in sample:
+                wanted = sample.canvas_shape
+            if tuple(wanted) != shape:
+                logits = self.decode_head.upsample(logits[None], wanted)[0]
+            logits = logits[:, : kept[0], : kept[1]]
+            sample.seg_logits = PixelData(data=logits)
+            # argmax, which is slow over so short a dimension on a CPU
+            sample.pred_sem_seg = PixelData(data=(logits[1:] > logits[:1]).long())
+        return data_samples
 
     def _forward(self, inputs: dict, data_samples: SampleList | None = None) -> Tensor:
         """Final logits (B,2,H,W) at the query's input size."""
-        final = self._match(inputs)['final']
-        return self.decode_head.upsample(final, inputs['query'].shape[-2:])
-
-    def _match(self, inputs: dict) -> dict[str, Tensor]:
-        """Logits of each stage at feature size."""
         query, support = self.encode_episodes(inputs['query'], inputs['support'])
-        return self.decode_head.match(query, support, inputs['support_mask'])
+        final = self.decode_head.match(query, support, inputs['support_mask'])['final']
+        return self.decode_head.upsample(final, inputs['query'].shape[-2:])
