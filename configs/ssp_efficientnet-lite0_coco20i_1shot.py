@@ -22,6 +22,3 @@ val_dataloader = dict(
 test_dataloader = dict(
     dataset=dict(pipeline=query_pipeline, support_pipeline=support_pipeline)
 )
-departures = ['query and support squashed to 480×480, scored at the original size']
-val_evaluator = dict(departures=departures)
-test_evaluator = dict(departures=departures)

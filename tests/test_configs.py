@@ -51,7 +51,7 @@ def test_config_trains_validates_and_tests(path, tiny_roots, tmp_path):
     for dataset in episodic_datasets(cfg):
         wrapped = dataset.dataset
         wrapped.data_root = str(tiny_roots[wrapped.type])
-        shrink(dataset.pipeline)
+        shrink(dataset.get('pipeline') or [])
         shrink(dataset.get('support_pipeline') or [])
     runner = Runner.from_cfg(cfg)
     runner.train()

@@ -1,22 +1,25 @@
 """Test a few-shot segmentor: python tools/test.py CONFIG CHECKPOINT [--fold N] …"""
 
 import argparse
+import logging
 from pathlib import Path
 
 import mmssp  # noqa: F401  first of all: it checks what the others need
 
 # isort: split
 from mmengine.config import DictAction
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from mmssp.evaluation import PROTOCOLS
-from mmssp.utils.checkpoints import load_for_test
+from mmssp.evaluation import PROTOCOLS, FewShotIoUMetric
+from mmssp.utils.checkpoints import load_for_test, training_departures
 from mmssp.utils.cli import run
 from mmssp.utils.config import (
     few_shot_metric,
     load_config,
     set_episodes,
     set_protocol,
+    set_runs,
     show_episodes,
 )
 from mmssp.utils.launch import add_launcher, leave_together, set_launcher
@@ -37,15 +40,20 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--protocol',
         choices=sorted(PROTOCOLS),
-        help="evaluation protocol; the config's by default. It sets the seeds of the runs",
+        help="evaluation protocol, complete; the config's by default",
+    )
+    parser.add_argument(
+        '--original-size',
+        action='store_true',
+        help='score at the original size where the protocol does not (hsnet)',
     )
     parser.add_argument(
         '--runs',
         type=int,
-        help="runs to average, seeds 0, 1, …; the config's by default",
+        help="runs to average; the protocol's by default",
     )
     parser.add_argument(
-        '--episodes', type=int, help="episodes per run; the config's by default"
+        '--episodes', type=int, help="episodes per run; the protocol's by default"
     )
     parser.add_argument(
         '--out', metavar='F.json', help='write scores and a record of every episode'
@@ -78,9 +86,18 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    cfg = load_config(args.config, args.cfg_options)
-    set_episodes(cfg, 'test_dataloader', fold=args.fold, shots=args.shots)
-    set_protocol(cfg, args.protocol, args.runs, args.episodes)
+    cfg = load_config(args.config)
+    set_protocol(cfg, args.protocol, args.original_size)
+    # after the protocol, so that they count, as departures from it
+    cfg.merge_from_dict(args.cfg_options or {})
+    set_runs(cfg, args.runs)
+    set_episodes(
+        cfg,
+        'test_dataloader',
+        fold=args.fold,
+        shots=args.shots,
+        num_episodes=args.episodes,
+    )
     set_launcher(cfg, args.launcher, args.local_rank)
     if args.work_dir:
         cfg.work_dir = args.work_dir
@@ -91,7 +108,14 @@ def main() -> None:
     show_episodes(cfg, args.show_dir, args.show_interval)
     cfg.load_from, cfg.resume = None, False
     runner = Runner.from_cfg(cfg)
-    load_for_test(runner, args.checkpoint)
+    trained_on = load_for_test(runner, args.checkpoint)
+    evaluator = runner.test_loop.evaluator
+    for metric in evaluator.metrics:
+        if isinstance(metric, FewShotIoUMetric):
+            found = training_departures(trained_on, metric.dataset_meta)
+            metric.departures += found
+            for text in found:
+                print_log(f'{args.checkpoint}: {text}', 'current', logging.WARNING)
     runner.test()
     leave_together()
 

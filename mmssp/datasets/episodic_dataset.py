@@ -1,6 +1,5 @@
 """Few-shot episodes from any segmentation data set."""
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
@@ -10,13 +9,17 @@ from mmengine.dataset import Compose
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import DATASETS
+from mmseg.structures import SegDataSample
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..utils.random_state import fixed_random_state, generator
+from ..evaluation.protocols import departures, get_protocol
+from ..utils.random_state import fixed_random_state
 from .class_index import ClassIndex
-from .episodes import Episode, EpisodeSampler, usable_images
+from .coco20i import COCO20iDataset
+from .episodes import Episode
 from .folds import split_classes
+from .sampling import build_sampler, split_pairs
 from .wrapped import IGNORE, build_dataset, foreground_classes, mask_reader
 
 META_KEYS = (
@@ -26,6 +29,8 @@ META_KEYS = (
     'img_shape',
     'pad_shape',
     'scale_factor',
+    'canvas_shape',
+    'score_shape',
     'flip',
     'flip_direction',
     'class_id',
@@ -44,6 +49,10 @@ class EpisodicDataset(Dataset):
     augmentation included. With one seed, ``len`` is nominal (an epoch): i may go on
     beyond it, so that training need never see an episode twice.
 
+    What is None below is as the protocol has it for this data set, see
+    :mod:`mmssp.evaluation.protocols`; what is not, departs from it, and is named beside
+    the scores.
+
     Args:
         dataset: Config or instance of a data set with semantic masks. Its own pipeline
             is not used.
@@ -51,16 +60,28 @@ class EpisodicDataset(Dataset):
             without packing; one of them loads the mask.
         support_pipeline: The same for supports, where they differ from the query (e.g.
             the query's mask stays at the original size for scoring).
+        protocol: Name of an evaluation protocol.
+        original_size: Score at the original size where the protocol doesn't (``hsnet``).
         split: ``'base'`` classes to train on, ``'novel'`` ones to test on.
         shots: K, supports per episode.
         num_episodes: Length of a run (of an epoch in training).
         seed: An integer ≥ 0; or several, one for each run of a test: item i is then
-            episode ``i % num_episodes`` of run ``i // num_episodes``.
+            episode ``i % num_episodes`` of run ``i // num_episodes``. None with base
+            classes is 0.
+        sampling: How query, class and supports are drawn: ``'images'``, ``'in_order'``,
+            ``'hsnet_pairs'`` or ``'hsnet_classes'``; see :mod:`mmssp.datasets.episodes`.
+        split_file: For HSNet's samplings, its list of the split's images and classes
+            (``.txt`` or ``.pkl``); ``{fold}`` in it is replaced. None makes the list
+            from the masks.
+        ignored_support: What a support's pixels of 255 are: ``'ignore'`` or
+            ``'background'``.
         fold: 0-based fold whose classes are novel; see :func:`split_classes`.
         num_folds: Number of folds.
         fold_order: ``'contiguous'`` or ``'interleaved'``.
         base_classes: Names, instead of ``fold``.
         novel_classes: Names, instead of ``fold``.
+        remove_novel_images: Leave out images that show a novel class, as BAM does in
+            training, instead of taking those pixels as background. For base classes.
         background_classes: Names in the data set's classes that are not objects; they
             are never a target. Class ids count the others from 1.
         min_pixels: Pixels of a class, at the original size, that make an image usable
@@ -79,98 +100,128 @@ class EpisodicDataset(Dataset):
     def __init__(
         self,
         dataset: dict | BaseSegDataset,
-        pipeline: Sequence[dict | Callable],
+        pipeline: Sequence[dict | Callable] | None = None,
         *,
         support_pipeline: Sequence[dict | Callable] | None = None,
+        protocol: str = 'ssp',
+        original_size: bool = False,
         split: Literal['base', 'novel'] = 'novel',
         shots: int = 1,
-        num_episodes: int = 1000,
-        seed: int | Sequence[int] = 0,
+        num_episodes: int | None = None,
+        seed: int | Sequence[int] | None = None,
+        sampling: str | None = None,
+        split_file: str | None = None,
+        ignored_support: Literal['ignore', 'background'] | None = None,
         fold: int | None = None,
         num_folds: int = 4,
-        fold_order: Literal['contiguous', 'interleaved'] = 'contiguous',
+        fold_order: Literal['contiguous', 'interleaved'] | None = None,
         base_classes: Sequence[str] | None = None,
         novel_classes: Sequence[str] | None = None,
+        remove_novel_images: bool = False,
         background_classes: Sequence[str] = ('background',),
-        min_pixels: int = 2048,
+        min_pixels: int | None = None,
         allow_missing_classes: bool = False,
         cache_dir: str | None = None,
         workers: int | None = None,
     ) -> None:
+        rules = get_protocol(protocol)
+        self.protocol = protocol
         self.split = split
         self.fold = None if fold is None else _whole_number('fold', fold, 0)
         self.shots = _whole_number('shots', shots, 1)
-        self.num_episodes = _whole_number('num_episodes', num_episodes, 1)
-        self.min_pixels = _whole_number('min_pixels', min_pixels, 1)
-        self.seeds = [
-            _whole_number('seed', value, 0)
-            for value in ([seed] if np.ndim(seed) == 0 else list(seed))
-        ]
+        self.remove_novel_images = remove_novel_images
+        if seed is None and split == 'base':
+            seed = 0
+        chosen = dict(
+            pipeline=pipeline,
+            support_pipeline=pipeline if support_pipeline is None else support_pipeline,
+            sampling=sampling,
+            min_pixels=min_pixels,
+            ignored_support=ignored_support,
+            num_episodes=num_episodes,
+            seed=seed if seed is None or np.ndim(seed) else [seed],
+            fold_order=fold_order,
+        )
+        self.dataset = build_dataset(dataset)
+        is_coco = isinstance(self.dataset, COCO20iDataset)
+        benchmark = 'coco20i' if is_coco else 'pascal5i'
+        settings = rules.settings(benchmark, original_size) | {
+            name: value for name, value in chosen.items() if value is not None
+        }
+        self.departures = departures(rules.settings(benchmark), settings)
+        self.num_episodes = _whole_number('num_episodes', settings['num_episodes'], 1)
+        self.min_pixels = _whole_number('min_pixels', settings['min_pixels'], 1)
+        self.seeds = [_whole_number('seed', value, 0) for value in settings['seed']]
         if not self.seeds:
             raise ValueError('seed=[]: expected an integer, or one for each run')
-        self.dataset = build_dataset(dataset)
-        self.pipeline = Compose(pipeline)
+        if settings['ignored_support'] not in ('ignore', 'background'):
+            raise ValueError(
+                f'ignored_support={ignored_support!r}: expected ignore or background'
+            )
+        self.ignored_support = settings['ignored_support']
+        self.pipeline = Compose(settings['pipeline'])
         self.support_pipeline = (
-            self.pipeline if support_pipeline is None else Compose(support_pipeline)
+            self.pipeline
+            if settings['support_pipeline'] == settings['pipeline']
+            else Compose(settings['support_pipeline'])
         )
         self._pack = PackSegInputs(meta_keys=META_KEYS)
 
-        self._labels, names = foreground_classes(self.dataset, background_classes)
+        labels, names = foreground_classes(self.dataset, background_classes)
         self.class_names = dict(enumerate(names, start=1))
-        chosen = split_classes(
-            names,
-            split,
-            fold=fold,
-            num_folds=num_folds,
-            fold_order=fold_order,
-            base_classes=base_classes,
-            novel_classes=novel_classes,
-        )
+        label_of = dict(enumerate(labels, start=1))
+
+        def classes_of(side: str) -> list[int]:
+            return split_classes(
+                names,
+                side,
+                fold=fold,
+                num_folds=num_folds,
+                fold_order=settings['fold_order'],
+                base_classes=base_classes,
+                novel_classes=novel_classes,
+            )
+
+        class_ids = classes_of(split)
         self.index = ClassIndex.build(
             self.dataset,
             mask_reader(self.pipeline),
             cache_dir=cache_dir,
             workers=workers,
         )
-        self.class_ids = self._with_supports(chosen, allow_missing_classes)
-        self._class_id_of = {self._labels[c - 1]: c for c in self.class_ids}
-        self._sampler = EpisodeSampler(
-            self.index, list(self._class_id_of), self.shots, self.min_pixels
+        pairs = left_out = None
+        if split_file is not None:
+            path = split_file.replace('{fold}', str(self.fold))
+            pairs = split_pairs(path, self.dataset, class_ids)
+        if remove_novel_images:
+            novel = set(classes_of('novel'))
+            if split != 'base' or novel & set(class_ids):
+                raise ValueError(
+                    "remove_novel_images: expected split='base', and novel classes "
+                    'that are known by fold, base_classes or novel_classes'
+                )
+            left_out = np.zeros(self.index.num_images, bool)
+            for c in novel:
+                left_out[self.index.images_with(label_of[c])] = True
+        self._sampler, self.class_ids = build_sampler(
+            self.index,
+            {c: label_of[c] for c in class_ids},
+            self.class_names,
+            sampling=settings['sampling'],
+            shots=self.shots,
+            min_pixels=self.min_pixels,
+            pairs=pairs,
+            left_out=left_out,
+            allow_missing=allow_missing_classes,
         )
-
-    def _with_supports(self, class_ids: list[int], allow_missing: bool) -> list[int]:
-        """Those classes with K+1 usable images or more; an error or a warning else."""
-        usable = usable_images(
-            self.index, [self._labels[c - 1] for c in class_ids], self.min_pixels
-        )
-        counts = {c: len(usable[self._labels[c - 1]]) for c in class_ids}
-        missing = [c for c in class_ids if counts[c] < self.shots + 1]
-        if not missing:
-            return class_ids
-        found = ', '.join(f'{self.class_names[c]} ({counts[c]})' for c in missing)
-        problem = (
-            f'{len(missing)} of {len(class_ids)} {self.split} classes have fewer than '
-            f'{self.shots + 1} images (a query and {self.shots} support(s)) with at '
-            f'least {self.min_pixels} pixels of the class: {found}'
-        )
-        left = [c for c in class_ids if c not in missing]
-        if not left:
-            raise ValueError(
-                f'{problem}; no class is left: check the data set, or '
-                'lower shots or min_pixels'
-            )
-        if not allow_missing:
-            raise ValueError(
-                f'{problem}; lower shots or min_pixels, or leave these classes out with '
-                'allow_missing_classes=True'
-            )
-        warnings.warn(f'{problem}; these classes are left out', stacklevel=3)
-        return left
+        self._class_id_of = {label_of[c]: c for c in self.class_ids}
 
     @property
     def metainfo(self) -> dict:
-        """Of the wrapped data set, and ``class_names`` {class id: name} of the split,
-        ``split``, ``fold``, ``shots``, ``seeds``, ``num_episodes``."""
+        """Of the wrapped data set, and what scores and checkpoints tell of the episodes:
+        ``class_names`` {class id: name} of the split, ``split``, ``fold``, ``shots``,
+        ``seeds``, ``num_episodes``, ``remove_novel_images``, ``protocol`` and its
+        ``departures``."""
         return dict(
             self.dataset.metainfo,
             class_names={c: self.class_names[c] for c in self.class_ids},
@@ -179,6 +230,9 @@ class EpisodicDataset(Dataset):
             shots=self.shots,
             seeds=list(self.seeds),
             num_episodes=self.num_episodes,
+            remove_novel_images=self.remove_novel_images,
+            protocol=self.protocol,
+            departures=list(self.departures),
         )
 
     def __len__(self) -> int:
@@ -196,8 +250,8 @@ class EpisodicDataset(Dataset):
         Returns:
             The episode; positions refer to ``self.dataset``.
         """
-        run, index = self._run_and_index(i)
-        return self._sampler.sample(generator(self.seeds[run], index))
+        run, index = self.run_and_index(i)
+        return self._sampler.episode(self.seeds[run], index)
 
     def class_id(self, i: int) -> int:
         """The class that item i is about, 1-based, without loading it."""
@@ -219,53 +273,90 @@ class EpisodicDataset(Dataset):
         Raises:
             IndexError: If i is out of range.
         """
-        run, index = self._run_and_index(i)
+        run, index = self.run_and_index(i)
         episode = self.episode(i)
         key = (self.seeds[run], index)
         supports = [
-            self._load(self.support_pipeline, image, episode.label, (*key, slot))
+            self._load(self.support_pipeline, image, (*key, slot))
             for slot, image in enumerate(episode.supports, start=1)
         ]
-        query = self._load(self.pipeline, episode.query, episode.label, (*key, 0))
-        class_id = self._class_id_of[episode.label]
-        query.update(
+        query = self._load(self.pipeline, episode.query, (*key, 0))
+        paths = [support['img_path'] for support in supports]
+        return dict(
+            inputs=dict(
+                query=image_tensor(query['img']),
+                support=[image_tensor(support['img']) for support in supports],
+                support_mask=[
+                    torch.from_numpy(
+                        self.support_mask(support['gt_seg_map'], episode.label)
+                    )
+                    for support in supports
+                ],
+            ),
+            data_samples=self.query_sample(i, query, paths),
+        )
+
+    def query_sample(
+        self, i: int, query: dict, support_img_paths: Sequence[str]
+    ) -> SegDataSample:
+        """The data sample of episode i.
+
+        Args:
+            i: As for indexing.
+            query: The query's image after the pipeline, ``gt_seg_map`` (H,W) with all of
+                the data set's classes; not changed.
+            support_img_paths: K paths.
+
+        Returns:
+            As for indexing.
+        """
+        run, index = self.run_and_index(i)
+        label = self.episode(i).label
+        class_id = self._class_id_of[label]
+        results = dict(
+            query,
+            gt_seg_map=binary_mask(query['gt_seg_map'], label),
             class_id=class_id,
             class_name=self.class_names[class_id],
             run=run,
             episode=index,
-            support_img_paths=[support['img_path'] for support in supports],
+            support_img_paths=list(support_img_paths),
         )
-        packed = self._pack(query)
-        return dict(
-            inputs=dict(
-                query=packed['inputs'],
-                support=[_image_tensor(support['img']) for support in supports],
-                support_mask=[
-                    torch.from_numpy(support['gt_seg_map']) for support in supports
-                ],
-            ),
-            data_samples=packed['data_samples'],
-        )
+        results.pop('img', None)
+        return self._pack(results)['data_samples']
 
-    def _run_and_index(self, i: int) -> tuple[int, int]:
+    def support_mask(self, mask: np.ndarray, label: int) -> np.ndarray:
+        """A support's mask in {0, 1, 255} from one of all classes, (H,W) uint8."""
+        binary = binary_mask(mask, label)
+        if self.ignored_support == 'background':
+            binary[binary == IGNORE] = 0
+        return binary
+
+    def run_and_index(self, i: int) -> tuple[int, int]:
+        """Which run item i belongs to, and which episode of it it is."""
         i = int(i)
         if i < 0 or (i >= len(self) and len(self.seeds) > 1):
             raise IndexError(f'episode {i} of {len(self)}')
         return divmod(i, self.num_episodes) if len(self.seeds) > 1 else (0, i)
 
-    def _load(
-        self, pipeline: Compose, image: int, label: int, key: tuple[int, ...]
-    ) -> dict:
-        """One image of an episode through the pipeline, its mask made binary."""
+    def _load(self, pipeline: Compose, image: int, key: tuple[int, ...]) -> dict:
+        """One image of an episode through the pipeline."""
         with fixed_random_state(*key):
-            results = pipeline(self.dataset.get_data_info(image))
-        if results is None or 'img' not in results or 'gt_seg_map' not in results:
-            raise ValueError(
-                'pipeline: expected `img` and `gt_seg_map` after it; load both, and '
-                'leave packing (PackSegInputs) out, which EpisodicDataset does itself'
-            )
-        results['gt_seg_map'] = binary_mask(results['gt_seg_map'], label)
-        return results
+            return checked(pipeline(self.dataset.get_data_info(image)))
+
+
+def checked(results: dict | None) -> dict:
+    """What a pipeline gave, if image and mask are there.
+
+    Raises:
+        ValueError: Else.
+    """
+    if results is None or 'img' not in results or 'gt_seg_map' not in results:
+        raise ValueError(
+            'pipeline: expected `img` and `gt_seg_map` after it; load both, and '
+            'leave packing (PackSegInputs) out, which EpisodicDataset does itself'
+        )
+    return results
 
 
 def binary_mask(mask: np.ndarray, label: int, ignore: int = IGNORE) -> np.ndarray:
@@ -275,7 +366,7 @@ def binary_mask(mask: np.ndarray, label: int, ignore: int = IGNORE) -> np.ndarra
     return binary
 
 
-def _image_tensor(image: np.ndarray) -> Tensor:
+def image_tensor(image: np.ndarray) -> Tensor:
     """(H,W,3) uint8 → (3,H,W)."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 

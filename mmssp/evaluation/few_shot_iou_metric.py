@@ -5,14 +5,17 @@ import math
 import os
 from collections.abc import Sequence
 
+import numpy as np
 from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import METRICS
 from prettytable import PrettyTable
+from pycocotools import mask as coco_mask
+from torch import Tensor
 
 from ..utils.files import atomic_path
-from .protocols import get_protocol
+from .protocols import Protocol, get_protocol
 from .scores import bootstrap_interval, pixel_counts, score_runs
 
 
@@ -26,30 +29,29 @@ class FewShotIoUMetric(BaseMetric):
     sampler padded or left uneven.
 
     Args:
-        protocol: Name of the evaluation protocol; it stands beside the scores.
-        departures: What a config does differently from the protocol, in words; printed
-            and stored with the scores. Runs that are not the protocol's are added.
-        out_file: JSON file for scores and records, written by the main process.
+        departures: What differs from the protocol and the data set cannot know of, in
+            words; stands beside the scores with what it does know.
+        out_file: JSON file for scores and records, predictions included (COCO's
+            compressed RLE), written by the main process.
         ignore_index: Truth pixels that count nowhere.
         **kwargs: As :class:`mmengine.evaluator.BaseMetric`.
 
-    The scores returned are ``mIoU``, ``FB-IoU`` and, with several runs, ``mIoU_std``
-    (standard deviation over runs); in percent.
+    The protocol is the data set's. The scores returned are ``mIoU``, ``FB-IoU`` and, with
+    several runs, ``mIoU_std`` (standard deviation over runs); in percent.
     """
 
     def __init__(
         self,
-        protocol: str = 'ssp',
         departures: Sequence[str] = (),
         out_file: str | os.PathLike | None = None,
         ignore_index: int = 255,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = get_protocol(protocol)
         self.departures = list(departures)
         self.out_file = out_file
         self.ignore_index = ignore_index
+        self._running: dict[int, list[int]] = {}
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Count the pixels of each episode.
@@ -72,16 +74,27 @@ class FewShotIoUMetric(BaseMetric):
                     'load the mask after resizing the image, so that the truth keeps '
                     'its original size'
                 )
-            self.results.append(
-                dict(
-                    run=sample.get('run', 0),
-                    index=sample['episode'],
-                    class_id=sample['class_id'],
-                    query=sample['img_path'],
-                    supports=list(sample['support_img_paths']),
-                    **pixel_counts(prediction, truth, self.ignore_index),
-                )
+            record = dict(
+                run=sample.get('run', 0),
+                index=sample['episode'],
+                class_id=sample['class_id'],
+                query=sample['img_path'],
+                supports=list(sample['support_img_paths']),
+                **pixel_counts(prediction, truth, self.ignore_index),
             )
+            if self.out_file is not None:
+                record['prediction'] = _run_lengths(prediction)
+            self.results.append(record)
+            sums = self._running.setdefault(record['class_id'], [0, 0])
+            sums[0] += record['intersection'][1]
+            sums[1] += record['union'][1]
+
+    def running_miou(self) -> float | None:
+        """mIoU in percent of what this process has seen so far, all runs together."""
+        ious = [
+            100.0 * both / max(either, 1) for both, either in self._running.values()
+        ]
+        return sum(ious) / len(ious) if ious else None
 
     def evaluate(self, size: int) -> dict:
         """Gather from all processes, score, and forget the records.
@@ -93,6 +106,7 @@ class FewShotIoUMetric(BaseMetric):
             See the class; the same in every process.
         """
         own, self.results = self.results, []
+        self._running = {}
         gathered = all_gather_object(own)
         metrics = [None]
         if is_main_process():
@@ -117,30 +131,27 @@ class FewShotIoUMetric(BaseMetric):
         """
         if not results:
             raise ValueError('no episode was tested: the test data set is empty')
-        names = (self.dataset_meta or {}).get('class_names') or {
+        meta = self.dataset_meta or {}
+        names = meta.get('class_names') or {
             c: str(c) for c in sorted({record['class_id'] for record in results})
         }
-        scores = score_runs(results, list(names), self.protocol.undrawn_classes_count)
+        protocol = get_protocol(meta.get('protocol', 'ssp'))
+        scores = score_runs(results, list(names), protocol.undrawn_classes_count)
         scores['interval'] = bootstrap_interval(
-            results, list(names), self.protocol.undrawn_classes_count
+            results, list(names), protocol.undrawn_classes_count
         )
-        departures = [*self.departures, *self._other_runs()]
-        self._print(scores, names, len(results), departures)
+        departures = [*meta.get('departures', ()), *self.departures]
+        self._print(protocol, scores, names, len(results), departures)
         if self.out_file is not None:
-            self._write(scores, names, results, departures)
+            self._write(protocol, scores, names, results, departures)
         metrics = {'mIoU': scores['mIoU'], 'FB-IoU': scores['FB-IoU']}
         if len(scores['runs']) > 1:
             metrics['mIoU_std'] = scores['mIoU_std']
         return metrics
 
-    def _other_runs(self) -> list[str]:
-        seeds = (self.dataset_meta or {}).get('seeds')
-        if seeds is None or tuple(seeds) == self.protocol.seeds:
-            return []
-        return [f'runs with seeds {list(seeds)} instead of {list(self.protocol.seeds)}']
-
     def _print(
         self,
+        protocol: Protocol,
         scores: dict,
         names: dict[int, str],
         episodes: int,
@@ -154,7 +165,7 @@ class FewShotIoUMetric(BaseMetric):
         low, high = scores['interval']
         spread = f' ± {scores["mIoU_std"]:.2f}' if runs > 1 else ''
         print_log(
-            f'\n{table}\nprotocol {self.protocol.name} v{self.protocol.version}, {runs} '
+            f'\n{table}\nprotocol {protocol.name} v{protocol.version}, {runs} '
             f'run(s), {episodes} episodes: mIoU {scores["mIoU"]:.2f}{spread} '
             f'(95 % over episodes: {low:.2f} to {high:.2f}), '
             f'FB-IoU {scores["FB-IoU"]:.2f}'
@@ -164,6 +175,7 @@ class FewShotIoUMetric(BaseMetric):
 
     def _write(
         self,
+        protocol: Protocol,
         scores: dict,
         names: dict[int, str],
         records: list[dict],
@@ -177,10 +189,11 @@ class FewShotIoUMetric(BaseMetric):
 
         settings = ('split', 'fold', 'shots', 'seeds', 'num_episodes')
         report = {
-            'protocol': self.protocol.name,
-            'protocol_version': self.protocol.version,
+            'protocol': protocol.name,
+            'protocol_version': protocol.version,
             'departures': list(departures),
             **{name: (self.dataset_meta or {}).get(name) for name in settings},
+            'class_names': {str(c): name for c, name in names.items()},
             'mIoU': scores['mIoU'],
             'mIoU_std': scores['mIoU_std'],
             'mIoU_95': list(scores['interval']),
@@ -194,3 +207,10 @@ class FewShotIoUMetric(BaseMetric):
         with atomic_path(self.out_file) as path:
             path.write_text(json.dumps(report, allow_nan=False))
         print_log(f'scores and records: {self.out_file}', logger='current')
+
+
+def _run_lengths(prediction: Tensor) -> dict:
+    """A mask (H,W) in {0, 1} as COCO's compressed RLE, ready for JSON."""
+    mask = np.asfortranarray(prediction.cpu().numpy() == 1, dtype=np.uint8)
+    rle = coco_mask.encode(mask)
+    return dict(size=list(mask.shape), counts=rle['counts'].decode())

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 
@@ -21,7 +22,9 @@ def pixel_counts(
     valid = truth != ignore_index
     predicted, target = (prediction == 1) & valid, (truth == 1) & valid
     both, either = predicted & target, predicted | target
-    total, fg_both, fg_either = (int(x.sum()) for x in (valid, both, either))
+    # one transfer from the device
+    sums = torch.stack([x.sum() for x in (valid, both, either)])
+    total, fg_both, fg_either = sums.tolist()
     return dict(
         intersection=[total - fg_either, fg_both], union=[total - fg_both, fg_either]
     )

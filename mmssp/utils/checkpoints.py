@@ -6,6 +6,8 @@ from pickle import UnpicklingError
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from ..evaluation.protocols import get_protocol
+
 
 def check_pretrained(cfg: Config) -> None:
     """Fail early where a config names a local file of initial weights that is missing.
@@ -28,13 +30,17 @@ def check_pretrained(cfg: Config) -> None:
     )
 
 
-def load_for_test(runner: Runner, checkpoint: str) -> None:
+def load_for_test(runner: Runner, checkpoint: str) -> dict:
     """Load trained weights into a runner's model, all of them and nothing else.
 
     Args:
         runner: Its model is changed in place.
         checkpoint: A file, a URL mmengine can open, or ``'none'``: the model as its
             config builds it, initial weights included.
+
+    Returns:
+        What the checkpoint records of the data it was trained on: the metainfo of an
+        :class:`EpisodicDataset`, or an empty dict.
 
     Raises:
         FileNotFoundError: If the file is missing.
@@ -44,15 +50,49 @@ def load_for_test(runner: Runner, checkpoint: str) -> None:
         check_pretrained(runner.cfg)
         model = getattr(runner.model, 'module', runner.model)
         model.init_weights()
-        return
+        return {}
     if '://' not in checkpoint and not Path(checkpoint).is_file():
         raise FileNotFoundError(
             f'checkpoint {checkpoint} not found; "none" tests the model as its config '
             'builds it'
         )
     try:
-        runner.load_checkpoint(checkpoint, strict=True)
+        loaded = runner.load_checkpoint(checkpoint, strict=True)
     except (RuntimeError, KeyError, EOFError, OSError, UnpicklingError) as error:
         raise ValueError(
             f'{checkpoint} does not fit the model of {runner.cfg.filename}: {error}'
         ) from error
+    meta = loaded.get('meta')
+    trained_on = meta.get('dataset_meta') if isinstance(meta, dict) else None
+    return trained_on if isinstance(trained_on, dict) else {}
+
+
+def training_departures(trained_on: dict, tested_on: dict) -> list[str]:
+    """What a checkpoint's training has against a few-shot test of it, in words.
+
+    Args:
+        trained_on: From :func:`load_for_test`.
+        tested_on: Metainfo of the tested :class:`EpisodicDataset`.
+
+    Returns:
+        A sentence for each: tested classes that were trained on, and training images
+        with novel classes where the protocol removes them.
+    """
+    if trained_on.get('split') != 'base':
+        return []
+    found = []
+    tested = list(tested_on.get('class_names', {}).values())
+    both = sorted(set(tested) & set(trained_on.get('class_names', {}).values()))
+    if both:
+        found.append(
+            f'trained on {len(both)} of the {len(tested)} tested classes '
+            f'({", ".join(both)}): they are not novel; test the fold, and the order of '
+            'folds, that the checkpoint was trained on'
+        )
+    protocol = get_protocol(tested_on.get('protocol', 'ssp'))
+    if protocol.remove_novel_images and not trained_on.get('remove_novel_images'):
+        found.append(
+            'trained on images with novel classes (train_dataloader.dataset.'
+            'remove_novel_images=True leaves them out)'
+        )
+    return found

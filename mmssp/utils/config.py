@@ -87,32 +87,49 @@ def set_episodes(cfg: Config, *dataloaders: str, **options: Any) -> None:
             dataset.pop('novel_classes', None)
 
 
-def set_protocol(
-    cfg: Config, protocol: str | None, runs: int | None, episodes: int | None
-) -> None:
-    """Put a protocol's runs into a config's test data set and metric.
+def set_protocol(cfg: Config, protocol: str | None, original_size: bool) -> None:
+    """Let a protocol decide all about a config's test that it has a say in.
 
     Args:
         cfg: Changed in place.
-        protocol: Name, or None for the config's own.
-        runs: Number of runs, or None for the protocol's (or, without one, the config's).
-        episodes: Episodes per run, or None for the config's.
+        protocol: Name, or None for the config as it is.
+        original_size: Score at the original size, whatever the protocol.
 
     Raises:
-        ValueError: If ``runs`` is less than 1.
+        ValueError: If the protocol is unknown, or there is no EpisodicDataset to test.
     """
-    seeds = None
     if protocol is not None:
-        seeds = list(get_protocol(protocol).seeds)
-        few_shot_metric(cfg).protocol = protocol
-    if runs is not None:
-        if runs < 1:
-            raise ValueError(f'--runs {runs}: expected 1 or more')
-        known = seeds or next(episodic_datasets(cfg, 'test_dataloader')).get('seed', 0)
-        known = [known] if isinstance(known, int) else list(known)
-        further = range(max(known) + 1, max(known) + 1 + runs)
-        seeds = [*known, *further][:runs]
-    set_episodes(cfg, 'test_dataloader', seed=seeds, num_episodes=episodes)
+        settings = get_protocol(protocol).settings('pascal5i')
+        set_episodes(cfg, 'test_dataloader', protocol=protocol)
+        for dataset in episodic_datasets(cfg, 'test_dataloader'):
+            for name in (*settings, 'original_size'):
+                dataset.pop(name, None)
+    if original_size:
+        set_episodes(cfg, 'test_dataloader', original_size=True)
+
+
+def set_runs(cfg: Config, runs: int | None) -> None:
+    """Number of runs of a config's test: the first of its seeds, then further ones.
+
+    Args:
+        cfg: Changed in place.
+        runs: None leaves all as it is.
+
+    Raises:
+        ValueError: If it is less than 1, or there is no EpisodicDataset to test.
+    """
+    if runs is None:
+        return
+    if runs < 1:
+        raise ValueError(f'--runs {runs}: expected 1 or more')
+    known = []
+    for dataset in episodic_datasets(cfg, 'test_dataloader'):
+        seeds = dataset.get('seed')
+        if seeds is None:
+            seeds = get_protocol(dataset.get('protocol', 'ssp')).seeds
+        known = [seeds] if isinstance(seeds, int) else list(seeds)
+    further = range(max(known, default=-1) + 1, max(known, default=-1) + 1 + runs)
+    set_episodes(cfg, 'test_dataloader', seed=[*known, *further][:runs])
 
 
 def set_amp(cfg: Config) -> None:

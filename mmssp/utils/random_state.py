@@ -35,3 +35,14 @@ def fixed_random_state(*key: int) -> Iterator[None]:
         np.random.set_state(numpy_state)
         random.setstate(python_state)
         torch.random.set_rng_state(torch_state)
+
+
+def random_state() -> tuple:
+    """The state of the three global generators, to be compared with another."""
+    _, keys, *rest = np.random.get_state()
+    return (
+        keys.tobytes(),
+        *rest,
+        random.getstate(),
+        torch.random.get_rng_state().numpy().tobytes(),
+    )

@@ -235,8 +235,8 @@ def test_several_seeds_are_the_runs_one_after_another(root):
 
 
 def test_training_goes_on_beyond_the_nominal_length(root):
-    dataset = build(root, num_episodes=3)
-    assert same(dataset[10], build(root, num_episodes=100)[10])
+    dataset = build(root, num_episodes=3, seed=0)
+    assert same(dataset[10], build(root, num_episodes=100, seed=0)[10])
     with pytest.raises(IndexError):
         dataset[-1]
     assert len(list(dataset)) == 3
@@ -395,3 +395,97 @@ def test_empty_data_set_is_an_error(tmp_path):
         (tmp_path / 'empty' / folder).mkdir(parents=True)
     with pytest.raises(ValueError, match='no image found'):
         build(tmp_path / 'empty')
+
+
+def test_ignored_support_pixels_can_be_background(root):
+    options = dict(novel_classes=['dog'], ignored_support='background')
+    item = build(root, **options)[0]
+    assert set(item['inputs']['support_mask'][0].unique().tolist()) == {0, 1}
+    assert 255 in item['data_samples'].gt_sem_seg.data
+
+
+def test_images_with_novel_classes_can_be_removed(root):
+    options = dict(split='base', fold=0, num_folds=2, remove_novel_images=True)
+    # every image of a cow shows a cat
+    with pytest.warns(UserWarning, match=r'cow \(0\)'):
+        dataset = build(root, allow_missing_classes=True, **options)
+    novel = {
+        i
+        for i in range(dataset.index.num_images)
+        if {1, 2} & set(dataset.index.classes_in(i))
+    }
+    seen = set()
+    for i in range(100):
+        episode = dataset.episode(i)
+        seen |= {episode.query, *episode.supports}
+    assert seen and not seen & novel
+    assert dataset.metainfo['remove_novel_images']
+
+
+@pytest.mark.parametrize('options', [dict(split='novel', fold=0), dict(split='base')])
+def test_removing_needs_novel_classes_to_remove(root, options):
+    with pytest.raises(ValueError, match='remove_novel_images'):
+        build(root, num_folds=2, remove_novel_images=True, **options)
+
+
+def test_split_file_names_queries_in_its_order(root, tmp_path):
+    lines = ['09__02', '05__02', '00__01', '04__01', '01__02', '08__01']
+    (tmp_path / 'fold0.txt').write_text('\n'.join(lines))
+    dataset = build(
+        root,
+        protocol='hsnet',
+        fold=0,
+        num_folds=2,
+        split_file=str(tmp_path / 'fold{fold}.txt'),
+    )
+    queries = [
+        f'{Path(dataset.dataset.get_data_info(dataset.episode(i).query)["img_path"]).stem}'
+        f'__{dataset.class_id(i):02d}'
+        for i in range(12)
+    ]
+    assert queries == lines * 2
+
+
+def test_split_file_of_another_fold_is_refused(root, tmp_path):
+    (tmp_path / 'fold1.txt').write_text('09__03\n05__02')
+    with pytest.raises(ValueError, match=r'lists the classes \[3\]'):
+        build(
+            root,
+            protocol='hsnet',
+            fold=0,
+            num_folds=2,
+            split_file=str(tmp_path / 'fold1.txt'),
+        )
+
+
+def test_options_not_given_are_the_protocols(root):
+    dataset = build(root, pipeline=None, protocol='pfenet', fold=0, num_folds=2)
+    assert dataset.seeds == [321]
+    assert dataset.num_episodes == 5000
+    assert dataset.departures == [f'min_pixels: {MIN_PIXELS} instead of 2048']
+    item = dataset[0]
+    assert item['inputs']['query'].shape == (3, 473, 473)
+    assert item['inputs']['support_mask'][0].shape == (473, 473)
+    assert 255 in item['inputs']['support_mask'][0][-1]
+    sample = item['data_samples']
+    assert sample.gt_sem_seg.data.shape[1:] == sample.ori_shape
+    assert sample.canvas_shape == (max(sample.ori_shape),) * 2
+
+
+def test_base_classes_have_one_endless_run(root):
+    dataset = build(root, split='base', fold=0, num_folds=2)
+    assert dataset.seeds == [0]
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(protocol='mine'), "protocol='mine'"),
+        (dict(ignored_support='no'), "ignored_support='no'"),
+        (dict(sampling='no'), "sampling='no'"),
+        (dict(split_file='list.txt'), 'list.txt'),
+    ],
+)
+def test_options_out_of_range_are_named(root, options, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        build(root, **options)

@@ -54,10 +54,15 @@ def streams(terminal, monkeypatch):
 def runner(terminal, streams):
     logger = logging.Logger('test')
     logger.addHandler(logging.StreamHandler(terminal))
+    evaluator = SimpleNamespace(
+        metrics=[object(), SimpleNamespace(running_miou=lambda: 61.66)]
+    )
     return SimpleNamespace(
         logger=logger,
         max_iters=10,
         iter=0,
+        val_evaluator=evaluator,
+        test_evaluator=evaluator,
         val_dataloader=[0] * 3,
         test_dataloader=[0] * 4,
     )
@@ -113,6 +118,7 @@ def test_bar_counts_the_batches_of_an_evaluation(hook, runner, terminal, phase, 
     line = screen(terminal.getvalue())[-1]
     assert line.startswith(phase)
     assert f'1/{total}' in line
+    assert line.endswith('mIoU 61.7')
 
 
 def test_bar_of_the_training_is_back_after_a_validation(hook, runner, terminal):

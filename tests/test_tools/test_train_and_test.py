@@ -113,15 +113,51 @@ def test_testing_writes_scores_and_records(trained, config, tool, tmp_path):
     code, _ = tool(
         'test.py', config, trained / 'iter_4.pth', '--fold', 1, '--out', out,
         '--work-dir', tmp_path, '--protocol', 'ssp', '--episodes', 3,
+        '--cfg-options', 'test_dataloader.dataset.min_pixels=16',
     )  # fmt: skip
     assert code == 0
     report = json.loads(out.read_text())
     assert report['protocol'] == 'ssp'
+    assert report['departures'] == [
+        'min_pixels: 16 instead of 2048',
+        'num_episodes: 3 instead of 1000',
+    ]
     assert [run['run'] for run in report['runs']] == [0, 1, 2, 3, 4]
     assert len(report['episodes']) == 15
     assert {record['class_id'] for record in report['episodes']} <= {6, 7, 8, 9, 10}
     assert len(report['per_class']) == 5
     assert 0 <= report['mIoU'] <= 100
+
+
+def test_tested_classes_that_were_trained_on_are_named(trained, config, tool, tmp_path):
+    out = tmp_path / 'F.json'
+    code, _ = tool(
+        'test.py', config, trained / 'iter_4.pth', '--fold', 0, '--out', out,
+        '--work-dir', tmp_path, '--runs', 1, '--episodes', 2,
+    )  # fmt: skip
+    assert code == 0
+    found = json.loads(out.read_text())['departures'][-1]
+    assert found.startswith('trained on 5 of the 5 tested classes (aeroplane,')
+
+
+def test_another_protocol_is_complete(trained, config, tool, tmp_path):
+    """Images with novel classes were not removed, which bam's training does."""
+    out = tmp_path / 'F.json'
+    code, _ = tool(
+        'test.py', config, trained / 'iter_4.pth', '--fold', 1, '--out', out,
+        '--work-dir', tmp_path, '--protocol', 'bam', '--runs', 1, '--episodes', 2,
+        '--cfg-options', 'test_dataloader.dataset.min_pixels=16',
+    )  # fmt: skip
+    assert code == 0
+    report = json.loads(out.read_text())
+    assert (report['protocol'], report['seeds']) == ('bam', [321])
+    assert [text.split(':')[0] for text in report['departures']] == [
+        'min_pixels',
+        'num_episodes',
+        'seed',
+        'trained on images with novel classes (train_dataloader.dataset.'
+        'remove_novel_images=True leaves them out)',
+    ]
 
 
 def test_testing_draws_the_episodes(config, tool, tmp_path):

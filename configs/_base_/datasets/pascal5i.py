@@ -8,8 +8,6 @@ train_pipeline = [
     dict(type='RandomCrop', crop_size=crop_size),
     dict(type='RandomFlip', prob=0.5),
 ]
-# every image at its original size
-test_pipeline = [dict(type='LoadImage'), dict(type='LoadMask')]
 train_dataset = dict(
     type='PascalVOCDataset',
     data_root=data_root,
@@ -36,6 +34,7 @@ train_dataloader = dict(
         seed=0,
     ),
 )
+# one run; all else as the protocol has it
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,
@@ -45,19 +44,18 @@ val_dataloader = dict(
     dataset=dict(
         type='EpisodicDataset',
         dataset=test_dataset,
-        pipeline=test_pipeline,
+        protocol='ssp',
         split='novel',
         fold=0,
         num_folds=4,
-        fold_order='contiguous',
         shots=1,
         num_episodes=1000,
         seed=0,
     ),
 )
-# five runs
+# all as the protocol has it; tools/test.py --protocol NAME takes another
 test_dataloader = dict(
-    val_dataloader, dataset=dict(val_dataloader['dataset'], seed=[0, 1, 2, 3, 4])
+    val_dataloader, dataset=dict(val_dataloader['dataset'], seed=None, num_episodes=None)
 )
-val_evaluator = dict(type='FewShotIoUMetric', protocol='ssp')
+val_evaluator = dict(type='FewShotIoUMetric')
 test_evaluator = val_evaluator

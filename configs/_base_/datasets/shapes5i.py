@@ -52,6 +52,7 @@ val_dataloader = dict(
     dataset=dict(
         type='EpisodicDataset',
         dataset=test_dataset,
+        protocol='ssp',
         pipeline=query_pipeline,
         support_pipeline=support_pipeline,
         split='novel',
@@ -64,12 +65,7 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = dict(
-    val_dataloader,
-    dataset=dict(val_dataloader['dataset'], seed=[0, 1, 2, 3, 4], num_episodes=1000),
+    val_dataloader, dataset=dict(val_dataloader['dataset'], seed=None, num_episodes=None)
 )
-val_evaluator = dict(
-    type='FewShotIoUMetric',
-    protocol='ssp',
-    departures=['query and support squashed to 320×320, scored at the original size'],
-)
+val_evaluator = dict(type='FewShotIoUMetric')
 test_evaluator = val_evaluator

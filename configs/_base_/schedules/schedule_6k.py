@@ -7,8 +7,8 @@ param_scheduler = [
     dict(type='MultiStepLR', by_epoch=False, milestones=[2000, 4000], gamma=0.1)
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=6000, val_interval=300)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
+val_cfg = dict(type='EpisodicValLoop')
+test_cfg = dict(type='EpisodicTestLoop')
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),

@@ -25,6 +25,8 @@ from rich.progress import (
 class ProgressBarHook(Hook):
     """Shows how far training, validation or testing is and how long it will take.
 
+    In validation and testing, also the mIoU of this process's episodes so far.
+
     On the main process, on stderr, if that is a terminal: log files and pipes stay as
     they are. Log lines, warnings and tracebacks appear where the bar was, and the bar
     below them. A validation within a training has the bar to itself, then the
@@ -98,7 +100,8 @@ class ProgressBarHook(Hook):
     ) -> None:
         """One batch more."""
         if self._bars:
-            self._bars[-1].advance(self._bars[-1].task_ids[0])
+            task = self._bars[-1].task_ids[0]
+            self._bars[-1].update(task, advance=1, score=_running_score(runner, mode))
             self._draw()
 
     def _start(self, runner: Runner, name: str, total: int, done: int = 0) -> None:
@@ -113,11 +116,12 @@ class ProgressBarHook(Hook):
             TimeElapsedColumn(),
             TextColumn('ETA'),
             TimeRemainingColumn(),
+            TextColumn('{task.fields[score]}'),
             console=Console(file=self._line.stream, force_terminal=True),
             auto_refresh=False,
             speed_estimate_period=self.estimate_seconds,
         )
-        bar.add_task(name, total=total, completed=done)
+        bar.add_task(name, total=total, completed=done, score='')
         self._bars.append(bar)
         self._draw(now=True)
 
@@ -139,6 +143,17 @@ class ProgressBarHook(Hook):
             bar.console.print(bar.make_tasks_table(bar.tasks), no_wrap=True)
         self._line.show(capture.get().splitlines()[0].rstrip())
         self._drawn_at = time.monotonic()
+
+
+def _running_score(runner: Runner, mode: str) -> str:
+    """mIoU of this process's episodes so far, for metrics that know it."""
+    if mode == 'train':
+        return ''
+    for metric in getattr(runner, f'{mode}_evaluator').metrics:
+        miou = metric.running_miou() if hasattr(metric, 'running_miou') else None
+        if miou is not None:
+            return f'mIoU {miou:.1f}'
+    return ''
 
 
 class StatusLine:

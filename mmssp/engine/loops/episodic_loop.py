@@ -1,0 +1,341 @@
+"""Testing and validation that encode every image once, for all of its episodes."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from mmengine.dist import get_dist_info
+from mmengine.evaluator import Evaluator
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner, TestLoop, ValLoop
+from mmseg.registry import LOOPS
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ...datasets.episodes import Episode
+from ...datasets.episodic_dataset import EpisodicDataset
+from ...datasets.image_views import ImageViews, Visit
+from ...models.prototypes import mean_prototypes
+from ...utils.memory import free_memory
+from .episode_plan import Waiting, plan_visits, share, support_keys
+
+FREE_SHARE = 0.25
+"""Of the memory that is free, for features that wait, where no budget is given."""
+DTYPES = {'float16': torch.float16, 'bfloat16': torch.bfloat16}
+
+
+@dataclass
+class Query:
+    """An encoded query whose supports are not all there.
+
+    Attributes:
+        items: Its episodes.
+        features: (1,C,h,w).
+        size: (H, W) of the image as it was encoded.
+        truth: (H',W') uint8, all classes.
+        info: What else the pipeline gave.
+    """
+
+    items: tuple[int, ...]
+    features: Tensor
+    size: tuple[int, int]
+    truth: Tensor
+    info: dict
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds."""
+        return self.features.nbytes + self.truth.nbytes
+
+
+class _EpisodicLoop:
+    """What testing and validation share; mixed into mmengine's loops.
+
+    Episodes are known beforehand, so every image is loaded, and encoded, once for all
+    episodes of this process that it is part of. Of supports only the prototypes are
+    kept; a query's features wait until the prototypes of all its supports are there, then
+    all its episodes are matched, with one affinity matrix. When the features that wait
+    fill ``feature_budget``, further queries are encoded a second time in the end.
+
+    Results are those of mmengine's loop, which takes over, with a line in the log, where
+    images cannot be shared: a data set other than :class:`EpisodicDataset`, pipelines
+    that draw at random, a head without ``prototypes``, ``prepare`` and
+    ``match_prototypes``. Hooks see one episode at a time, in another order; their data
+    batch is loaded when they ask for it.
+
+    Args:
+        runner: The runner.
+        dataloader: As mmengine's loop. Its data set, workers and pinning count; batches
+            have one episode.
+        evaluator: As mmengine's loop.
+        feature_budget: Bytes of features that wait, on the model's device, in this
+            process; None takes a quarter of what is free there, shared by the processes
+            of this machine.
+        dtype: Encode under autocast to ``'bfloat16'`` or ``'float16'``; scores then
+            differ a little, and say so. None is exact.
+        channels_last: Encode in this memory format; faster on some GPUs, and other
+            rounding.
+        compile: Compile the encoder by ``torch.compile``; other rounding. Worth it for
+            many images of few sizes.
+    """
+
+    mode: Literal['val', 'test']
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        evaluator: Evaluator | dict | list,
+        feature_budget: int | None = None,
+        dtype: str | None = None,
+        channels_last: bool = False,
+        compile: bool = False,
+        **kwargs,
+    ) -> None:
+        if dtype not in (None, 'float32', *DTYPES):
+            raise ValueError(f'dtype={dtype!r}: expected one of {[None, *DTYPES]}')
+        if feature_budget is not None and feature_budget < 0:
+            raise ValueError(
+                f'feature_budget={feature_budget}: expected bytes, 0 or more'
+            )
+        if isinstance(dataloader, dict):
+            dataloader = dict(dataloader, batch_size=1)
+        super().__init__(runner, dataloader, evaluator, **kwargs)
+        self.feature_budget = feature_budget
+        self.dtype = DTYPES.get(dtype)
+        self.channels_last = channels_last
+        self.compile = compile
+        if self.dtype is not None:
+            for metric in self.evaluator.metrics:
+                if hasattr(metric, 'departures'):
+                    metric.departures.append(f'features in {dtype}')
+
+    def run(self) -> dict:
+        """Run all episodes of this process; returns the scores of all processes."""
+        model = self.runner.model
+        model = model.module if is_model_wrapper(model) else model
+        dataset = self.dataloader.dataset
+        reason = _why_not(model, dataset)
+        episodes, visits = {}, []
+        if reason is None:
+            everything = {i: dataset.episode(i) for i in range(len(dataset))}
+            own = share(everything, *get_dist_info())
+            episodes = {i: everything[i] for i in own}
+            visits = plan_visits(episodes)
+            if visits and ImageViews(dataset, visits).draws_at_random():
+                reason = 'its pipelines draw at random'
+        if reason is not None:
+            if self.dtype is not None:
+                raise ValueError(
+                    f'dtype: {type(self).__name__} cannot be used: {reason}'
+                )
+            print_log(f'every image is encoded for each episode: {reason}', 'current')
+            return super().run()
+        self._call_hook('before')
+        self._call_hook('before', '_epoch')
+        model.eval()
+        with torch.no_grad():
+            outputs = _Episodes(self, model, dataset, episodes).run(visits)
+            for number, (item, sample) in enumerate(outputs):
+                batch = LazyBatch(lambda i=item: self._collate(dataset[i]))
+                self._call_hook('before', '_iter', batch_idx=number, data_batch=batch)
+                self.evaluator.process(data_samples=[sample], data_batch=batch)
+                self._call_hook(
+                    'after',
+                    '_iter',
+                    batch_idx=number,
+                    data_batch=batch,
+                    outputs=[sample],
+                )
+        metrics = self.evaluator.evaluate(len(dataset))
+        self._call_hook('after', '_epoch', metrics=metrics)
+        self._call_hook('after')
+        return metrics
+
+    def _call_hook(self, when: str, what: str = '', **kwargs) -> None:
+        self.runner.call_hook(f'{when}_{self.mode}{what}', **kwargs)
+
+    def _collate(self, item: dict) -> dict:
+        return self.dataloader.collate_fn([item])
+
+
+@LOOPS.register_module()
+class EpisodicTestLoop(_EpisodicLoop, TestLoop):
+    mode = 'test'
+    __doc__ = _EpisodicLoop.__doc__
+
+
+@LOOPS.register_module()
+class EpisodicValLoop(_EpisodicLoop, ValLoop):
+    mode = 'val'
+    __doc__ = _EpisodicLoop.__doc__
+
+
+class LazyBatch(Mapping):
+    """A data batch that is loaded when somebody looks into it.
+
+    Args:
+        load: Gives the batch.
+    """
+
+    def __init__(self, load: Callable[[], dict]) -> None:
+        self._load = load
+        self._batch: dict | None = None
+
+    def _loaded(self) -> dict:
+        if self._batch is None:
+            self._batch = self._load()
+        return self._batch
+
+    def __getitem__(self, name: str) -> Any:
+        return self._loaded()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._loaded())
+
+    def __len__(self) -> int:
+        return len(self._loaded())
+
+
+class _Episodes:
+    """One pass over a process's episodes: the state of :class:`_EpisodicLoop`."""
+
+    def __init__(
+        self,
+        loop: _EpisodicLoop,
+        model: torch.nn.Module,
+        dataset: EpisodicDataset,
+        episodes: Mapping[int, Episode],
+    ) -> None:
+        self.loop = loop
+        self.model = model
+        self.dataset = dataset
+        self.episodes = episodes
+        self.device = next(model.parameters()).device
+        self.budget = loop.feature_budget
+        if self.budget is None:
+            processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+            self.budget = int(free_memory(self.device) * FREE_SHARE) // processes
+        self.held_bytes = 0
+        self.held: dict[int, Query] = {}
+        self.prototypes: dict[tuple[int, int], dict[str, Tensor]] = {}
+        self.paths: dict[int, str] = {}
+        self.waiting = Waiting(episodes)
+        self.encoder = model.encode
+        if loop.compile:
+            self.encoder = torch.compile(self.encoder)
+
+    def run(self, visits: list[Visit]) -> Iterator[tuple[int, Any]]:
+        """Yields (item, sample with its prediction), in no particular order."""
+        again = []
+        for view in self._load(visits):
+            visit: Visit = view['visit']
+            self.paths[visit.image] = view['img_path']
+            features = None
+            if visit.labels:
+                features, _ = self._encode(view['support'])
+                yield from self._add_support(visit, features, view['support_mask'])
+            if visit.items:
+                query = self._query(view, features)
+                if self.waiting.is_ready(visit.image):
+                    yield from self._match(query)
+                elif self.held_bytes + query.nbytes <= self.budget:
+                    self.held[visit.image] = query
+                    self.held_bytes += query.nbytes
+                else:
+                    again.append(Visit(visit.image, (), visit.items))
+        for view in self._load(again):
+            yield from self._match(self._query(view, None))
+
+    def _load(self, visits: list[Visit]) -> DataLoader | list:
+        """Views, decoded ahead by the dataloader's workers."""
+        if not visits:
+            return []
+        own = self.loop.dataloader
+        return DataLoader(
+            ImageViews(self.dataset, visits),
+            batch_size=None,
+            collate_fn=_as_it_is,
+            num_workers=own.num_workers,
+            prefetch_factor=own.prefetch_factor,
+            pin_memory=own.pin_memory or self.device.type == 'cuda',
+            multiprocessing_context=own.multiprocessing_context,
+        )
+
+    def _encode(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Features (1,C,h,w) of an image (3,H,W) uint8, and its size."""
+        dtype = self.loop.dtype
+        image = image.to(self.device, non_blocking=True)
+        image = self.model.data_preprocessor.normalise(image)[None]
+        if self.loop.channels_last:
+            image = image.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
+            features = self.encoder(image)
+        return features.contiguous(), tuple(image.shape[-2:])
+
+    def _query(self, view: dict, features: Tensor | None) -> Query:
+        if view['query'] is not True:
+            features, size = self._encode(view['query'])
+        else:
+            size = tuple(view['support'].shape[-2:])
+        return Query(
+            view['visit'].items, features, size, view['truth'], view['query_info']
+        )
+
+    def _add_support(
+        self, visit: Visit, features: Tensor, mask: Tensor
+    ) -> Iterator[tuple[int, Any]]:
+        """Keep an image's prototypes; match the queries that were waiting for them."""
+        for label in visit.labels:
+            own = torch.from_numpy(self.dataset.support_mask(mask.numpy(), label))
+            self.prototypes[visit.image, label] = self.model.decode_head.prototypes(
+                [[features[0]]], [[own.to(self.device, non_blocking=True)]]
+            )
+            for image in self.waiting.arrived((visit.image, label)):
+                if image in self.held:
+                    query = self.held.pop(image)
+                    self.held_bytes -= query.nbytes
+                    yield from self._match(query)
+
+    def _match(self, query: Query) -> Iterator[tuple[int, Any]]:
+        """All episodes of a query."""
+        head = self.model.decode_head
+        prepared = head.prepare(query.features)
+        for item in query.items:
+            episode = self.episodes[item]
+            shots = [self.prototypes[key] for key in support_keys(episode)]
+            logits = head.match_prototypes(prepared, mean_prototypes(shots))
+            sample = self.dataset.query_sample(
+                item,
+                dict(query.info, gt_seg_map=query.truth.numpy()),
+                [self.paths[image] for image in episode.supports],
+            ).to(self.device)
+            self.model.add_prediction(sample, logits, query.size)
+            for key in self.waiting.used(episode):
+                del self.prototypes[key]
+            yield item, sample
+
+
+def _as_it_is(view: dict) -> dict:
+    return view
+
+
+def _why_not(model: torch.nn.Module, dataset: Any) -> str | None:
+    """Why images cannot be shared; None if they can."""
+    if not isinstance(dataset, EpisodicDataset):
+        return f'{type(dataset).__name__} is no EpisodicDataset'
+    for owner, names in (
+        (model, ('encode', 'add_prediction')),
+        (
+            getattr(model, 'decode_head', None),
+            ('prototypes', 'prepare', 'match_prototypes'),
+        ),
+        (getattr(model, 'data_preprocessor', None), ('normalise',)),
+    ):
+        missing = [name for name in names if not hasattr(owner, name)]
+        if missing:
+            return f'{type(owner).__name__} has no {", ".join(missing)}'
+    return None

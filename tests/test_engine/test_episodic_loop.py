@@ -1,0 +1,246 @@
+"""The episodic loops give what mmengine's loops give, and encode each image once."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import DATASETS, HOOKS, METRICS
+from tiny_data import write_voc
+from torch.utils.data import Dataset
+
+from mmssp.engine.loops import episodic_loop
+from mmssp.evaluation import PROTOCOLS
+from mmssp.utils.config import set_protocol
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory) -> Path:
+    return write_voc(tmp_path_factory.mktemp('loop') / 'voc')
+
+
+@pytest.fixture
+def config(root, tmp_path):
+    """A small test on fold 0: five classes, eight images each."""
+    cfg = Config.fromfile(CONFIGS / 'ssp_r50_pascal5i_1shot.py')
+    cfg.work_dir = str(tmp_path / 'work')
+    cfg.model.backbone = dict(type='PatchBackbone', channels=12)
+    cfg.model.decode_head.in_channels = 12
+    cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = None
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    cfg.param_scheduler = None
+    cfg.log_level = 'WARNING'
+    cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
+    cfg.test_dataloader.dataset.update(min_pixels=16, workers=1, num_episodes=12)
+    cfg.test_dataloader.dataset.dataset.data_root = str(root)
+    return cfg
+
+
+def records(cfg: Config, loop: dict, out: Path) -> list[dict]:
+    """Records of all episodes, predictions included."""
+    cfg = Config(cfg.to_dict())
+    cfg.test_cfg = loop
+    cfg.test_evaluator = dict(type='FewShotIoUMetric', out_file=str(out))
+    cfg.experiment_name = f'{out.parent.name}_{out.stem}'
+    torch.manual_seed(0)
+    runner = Runner.from_cfg(cfg)
+    runner.test()
+    return json.loads(out.read_text())['episodes']
+
+
+PLAIN, SHARED = dict(type='TestLoop'), dict(type='EpisodicTestLoop')
+
+
+@pytest.mark.parametrize('protocol', sorted(PROTOCOLS))
+@pytest.mark.parametrize('shots', [1, 3])
+def test_every_protocol_gives_what_the_plain_loop_gives(
+    protocol, shots, config, tmp_path
+):
+    set_protocol(config, protocol, original_size=False)
+    config.test_dataloader.dataset.update(min_pixels=16, num_episodes=12, shots=shots)
+    plain = records(config, PLAIN, tmp_path / 'plain.json')
+    assert len(plain) == 12 * len(PROTOCOLS[protocol].seeds)
+    assert records(config, SHARED, tmp_path / 'shared.json') == plain
+
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_workers_change_nothing(workers, config, tmp_path):
+    expected = records(config, SHARED, tmp_path / 'none.json')
+    config.test_dataloader.num_workers = workers
+    assert records(config, SHARED, tmp_path / 'some.json') == expected
+
+
+def test_pipelines_that_differ_change_nothing(config, tmp_path):
+    load = [dict(type='LoadImage'), dict(type='LoadMask')]
+    resize = dict(type='Resize', scale=(64, 40), keep_ratio=False)
+    config.test_dataloader.dataset.pipeline = [load[0], resize, load[1]]
+    config.test_dataloader.dataset.support_pipeline = [*load, resize]
+    plain = records(config, PLAIN, tmp_path / 'plain.json')
+    assert records(config, SHARED, tmp_path / 'shared.json') == plain
+
+
+def test_supports_of_another_size_than_queries_change_nothing(config, tmp_path):
+    load = [dict(type='LoadImage'), dict(type='LoadMask')]
+    resize = dict(type='Resize', scale=(64, 40), keep_ratio=False)
+    config.test_dataloader.dataset.support_pipeline = [*load, resize]
+    config.test_dataloader.dataset.pipeline = load
+    plain = records(config, PLAIN, tmp_path / 'plain.json')
+    assert records(config, SHARED, tmp_path / 'shared.json') == plain
+
+
+@pytest.fixture
+def encoded(monkeypatch) -> list:
+    """What was encoded, in order."""
+    images = []
+    original = episodic_loop._Episodes._encode
+
+    def encode(self, image):
+        images.append(image.numpy().tobytes())
+        return original(self, image)
+
+    monkeypatch.setattr(episodic_loop._Episodes, '_encode', encode)
+    return images
+
+
+def test_every_image_is_encoded_once(config, encoded, tmp_path):
+    found = records(config, SHARED, tmp_path / 'shared.json')
+    paths = {p for r in found for p in (r['query'], *r['supports'])}
+    assert len(encoded) == len(set(encoded)) == len(paths)
+
+
+@pytest.mark.parametrize('budget', [0, 9_000])
+def test_a_small_budget_is_kept_and_changes_nothing(
+    budget, config, encoded, tmp_path, monkeypatch
+):
+    held = []
+    original = episodic_loop._Episodes._query
+
+    def query(self, *args):
+        held.append(sum(q.nbytes for q in self.held.values()))
+        return original(self, *args)
+
+    monkeypatch.setattr(episodic_loop._Episodes, '_query', query)
+    expected = records(config, SHARED, tmp_path / 'free.json')
+    once = len(encoded)
+    assert max(held) > 9_000
+    encoded.clear()
+    held.clear()
+    loop = dict(SHARED, feature_budget=budget)
+    assert records(config, loop, tmp_path / 'small.json') == expected
+    assert max(held) <= budget
+    assert once < len(encoded) <= 2 * once
+
+
+def test_processes_share_all_episodes(config, tmp_path, monkeypatch):
+    """Each process by itself: together their records are those of one."""
+    expected = records(config, SHARED, tmp_path / 'one.json')
+    found = []
+    for rank in range(3):
+        monkeypatch.setattr(episodic_loop, 'get_dist_info', lambda r=rank: (r, 3))
+        found += records(config, SHARED, tmp_path / f'{rank}.json')
+    assert len(found) == len(expected)
+    assert sorted(found, key=lambda r: (r['run'], r['index'])) == expected
+
+
+def test_random_pipelines_go_the_plain_way(config, encoded, tmp_path):
+    config.test_dataloader.dataset.pipeline = [
+        dict(type='LoadImage'),
+        dict(type='PhotoMetricDistortion'),
+        dict(type='LoadMask'),
+    ]
+    plain = records(config, PLAIN, tmp_path / 'plain.json')
+    assert records(config, SHARED, tmp_path / 'shared.json') == plain
+    assert encoded == []
+
+
+@DATASETS.register_module(force=True)
+class Wrapper(Dataset):
+    """Another data set that gives episodes."""
+
+    def __init__(self, dataset: dict) -> None:
+        self.inner = DATASETS.build(dataset)
+        self.metainfo = self.inner.metainfo
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def __getitem__(self, i: int) -> dict:
+        return self.inner[i]
+
+
+def test_another_data_set_goes_the_plain_way(config, encoded, tmp_path):
+    config.test_dataloader.dataset = dict(
+        type='Wrapper', dataset=config.test_dataloader.dataset
+    )
+    found = records(config, SHARED, tmp_path / 'shared.json')
+    assert len(found) == 60
+    assert encoded == []
+
+
+@HOOKS.register_module(force=True)
+class WatchingHook(Hook):
+    """Keeps what hooks are given."""
+
+    seen: list = []
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        paths = [sample.img_path for sample in data_batch['data_samples']]
+        assert paths == [sample.img_path for sample in outputs]
+        self.seen.append((batch_idx, data_batch['inputs']['query'][0].shape))
+
+
+def test_hooks_get_the_batch_and_the_outputs(config, tmp_path):
+    WatchingHook.seen.clear()
+    config.custom_hooks = [dict(type='WatchingHook')]
+    found = records(config, SHARED, tmp_path / 'shared.json')
+    numbers = [number for number, _ in WatchingHook.seen]
+    assert numbers == list(range(len(found)))
+
+
+@METRICS.register_module(force=True)
+class CountingMetric(BaseMetric):
+    """How many episodes were scored, as mIoU."""
+
+    def process(self, data_batch, data_samples):
+        self.results += data_samples
+
+    def compute_metrics(self, results):
+        return dict(mIoU=len(results))
+
+
+def test_training_validates_with_it(config, root, tmp_path):
+    full = Config.fromfile(CONFIGS / 'ssp_r50_pascal5i_1shot.py')
+    config.val_dataloader = config.test_dataloader
+    config.val_dataloader.dataset.seed = 0
+    config.val_cfg = full.val_cfg
+    config.val_evaluator = dict(type='CountingMetric')
+    config.test_dataloader = config.test_cfg = config.test_evaluator = None
+    config.default_hooks.checkpoint = None
+    config.experiment_name = 'validates'
+    assert full.val_cfg.type == 'EpisodicValLoop'
+    assert Runner.from_cfg(config).val() == dict(mIoU=12)
+
+
+def test_lower_precision_is_named(config, tmp_path):
+    out = tmp_path / 'half.json'
+    records(config, dict(SHARED, dtype='bfloat16'), out)
+    report = json.loads(out.read_text())
+    assert 'features in bfloat16' in report['departures']
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(feature_budget=-1), 'feature_budget=-1'),
+        (dict(dtype='int8'), "dtype='int8'"),
+    ],
+)
+def test_nonsense_is_refused(options, message, config, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        records(config, dict(SHARED, **options), tmp_path / 'no.json')
