@@ -4,6 +4,7 @@ Everything is made here: the data set is drawn, the ImageNet features come with 
 """
 
 import argparse
+import copy
 import platform
 import sys
 import time
@@ -16,20 +17,25 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import DATASETS
 from prettytable import PrettyTable
 
 import mmssp
 from mmssp.datasets import EpisodicDataset, episode_collate
-from mmssp.evaluation import get_protocol, pixel_counts, score_runs
+from mmssp.evaluation import get_protocol
 from mmssp.models import FewShotEncoderDecoder
+from mmssp.utils.checkpoints import load_for_test
 from mmssp.utils.cli import run
 from mmssp.utils.config import load_config, set_episodes
 from mmssp.visualization import draw_episode_panel, stack_panels, to_rgb, write_png
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / 'configs' / 'ssp_efficientnet-lite0_shapes5i_1shot.py'
-STAGES = {'baseline': 'baseline', 'SSP': 'stage1', 'SSP, refined': 'final'}
+HEADS = {
+    'baseline': dict(method='baseline'),
+    'SSP': dict(refine=False),
+    'SSP, refined': dict(refine=True),
+}
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,25 +65,25 @@ def main() -> None:
     draw_data(data_root)
     cfg = demo_config(data_root, args.episodes, args.iters)
     init_default_scope('mmseg')
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
-
-    step(start, 'testing the untrained model: ImageNet features alone')
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    untrained = evaluate(model, dataset)
 
     step(start, 'training SSP on the base classes')
     ssp = train(cfg, out / 'ssp')
     step(start, 'training the baseline on the base classes')
     baseline = train(as_baseline(cfg), out / 'baseline')
 
-    step(start, 'testing the trained models on the novel classes')
-    trained = evaluate(ssp, dataset)
-    trained['baseline'] = evaluate(baseline, dataset)['baseline']
+    scores = {}
+    for name, head in HEADS.items():
+        step(start, f'testing on the novel classes: {name}')
+        folder = out / ('baseline' if name == 'baseline' else 'ssp')
+        trained = (folder / 'last_checkpoint').read_text()
+        scores[name] = [
+            test(cfg, folder, checkpoint, **head) for checkpoint in ('none', trained)
+        ]
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
     picture = out / 'episodes.png'
     write_png(picture, draw_episodes(ssp, baseline, dataset))
     step(start, 'done')
-    print(report(untrained, trained, dataset, cfg.test_evaluator))
+    print(report(scores, dataset))
     print(f'Episodes to look at: {picture}')
 
 
@@ -129,64 +135,24 @@ def train(cfg: Config, work_dir: Path) -> FewShotEncoderDecoder:
     return Runner.from_cfg(cfg).train()
 
 
-@torch.no_grad()
-def match(
-    model: FewShotEncoderDecoder, item: dict, features: dict[str, torch.Tensor]
-) -> dict[str, torch.Tensor]:
-    """Masks (H,W) of all stages for one episode.
+def test(cfg: Config, work_dir: Path, checkpoint: str, **head) -> dict[str, float]:
+    """Test as tools/test.py does.
 
     Args:
-        model: In eval mode.
-        item: Of an :class:`EpisodicDataset` that loads query and support alike.
-        features: Features by image path; filled, so that no image is encoded twice.
+        cfg: Full config.
+        work_dir: For logs.
+        checkpoint: Trained weights, or ``'none'``.
+        **head: Settings of the decode head.
 
     Returns:
-        Stage → (H,W) in {0, 1}, at the query's original size.
+        ``mIoU`` and ``mIoU_std`` in percent.
     """
-    inputs = model.data_preprocessor(episode_collate([item]))['inputs']
-    sample = item['data_samples']
-
-    def encode(path: str, image: torch.Tensor) -> torch.Tensor:
-        if path not in features:
-            features[path] = model.encode(image[None])[0]
-        return features[path]
-
-    query = encode(sample.img_path, inputs['query'][0])
-    support = [
-        encode(path, image)
-        for path, image in zip(
-            sample.support_img_paths, inputs['support'][0], strict=True
-        )
-    ]
-    logits = model.decode_head.match(
-        query[None], torch.stack(support)[None], inputs['support_mask']
-    )
-    masks = {}
-    for stage, value in logits.items():
-        background, foreground = model.decode_head.upsample(value, sample.ori_shape)[0]
-        # as argmax, which is slow over so short a dimension on a CPU
-        masks[stage] = (foreground > background).long()
-    return masks
-
-
-def evaluate(model: FewShotEncoderDecoder, dataset: EpisodicDataset) -> dict[str, dict]:
-    """Scores of all stages, in one pass over the episodes of all runs.
-
-    Returns:
-        Stage → what :func:`mmssp.evaluation.score_runs` gives.
-    """
-    model.eval()
-    features: dict[str, torch.Tensor] = {}
-    records = {stage: [] for stage in STAGES.values()}
-    for item in dataset:
-        sample = item['data_samples']
-        truth = sample.gt_sem_seg.data[0]
-        for stage, mask in match(model, item, features).items():
-            counts = pixel_counts(mask, truth)
-            records[stage].append(
-                dict(run=sample.run, class_id=sample.class_id, **counts)
-            )
-    return {stage: score_runs(r, dataset.class_ids) for stage, r in records.items()}
+    cfg = Config(cfg.to_dict())
+    cfg.model.decode_head.update(head)
+    cfg.work_dir = str(work_dir)
+    runner = Runner.from_cfg(cfg)
+    load_for_test(runner, checkpoint)
+    return runner.test()
 
 
 def draw_episodes(
@@ -195,7 +161,6 @@ def draw_episodes(
     dataset: EpisodicDataset,
 ) -> np.ndarray:
     """The first episode of each novel class, as rows of one picture."""
-    features = {}, {}
     panels = {}
     for i in range(len(dataset)):
         class_id = dataset.class_id(i)
@@ -205,18 +170,15 @@ def draw_episodes(
         inputs, sample = item['inputs'], item['data_samples']
         size = sample.ori_shape
         predictions = {
-            'baseline': match(baseline, item, features[0])['baseline'],
-            'SSP': match(ssp, item, features[1])['final'],
+            name: predict(model, item)
+            for name, model in (('baseline', baseline), ('SSP', ssp))
         }
         panels[class_id] = draw_episode_panel(
             support_images=[to_rgb(image) for image in inputs['support']],
             support_masks=[mask.numpy() for mask in inputs['support_mask']],
             query_image=mmcv.imresize(to_rgb(inputs['query']), size[::-1]),
             truth=sample.gt_sem_seg.data[0].numpy().astype(np.uint8),
-            predictions={
-                name: mask.numpy().astype(np.uint8)
-                for name, mask in predictions.items()
-            },
+            predictions=predictions,
             class_name=sample.class_name,
             cell_width=240,
         )
@@ -225,25 +187,33 @@ def draw_episodes(
     return stack_panels([panels[class_id] for class_id in sorted(panels)])
 
 
-def report(
-    untrained: dict, trained: dict, dataset: EpisodicDataset, metric: dict
-) -> str:
-    """The table, and what is needed to read it."""
+@torch.no_grad()
+def predict(model: FewShotEncoderDecoder, item: dict) -> np.ndarray:
+    """The mask (H,W) of one episode, uint8 in {0, 1}."""
+    (sample,) = model.eval().test_step(episode_collate([copy.deepcopy(item)]))
+    return sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
 
-    def text(scores: dict) -> str:
-        return f'{scores["mIoU"]:.1f} ± {scores["mIoU_std"]:.1f}'
 
+def report(scores: dict, dataset: EpisodicDataset) -> str:
+    """The table, and what is needed to read it.
+
+    Args:
+        scores: Row → scores untrained and trained.
+        dataset: That was tested.
+    """
     table = PrettyTable(['mIoU, novel classes', 'untrained', 'trained'])
     table.align = 'l'
-    for name, stage in STAGES.items():
-        table.add_row([name, text(untrained[stage]), text(trained[stage])])
-    protocol = get_protocol(metric['protocol'])
+    for name, columns in scores.items():
+        table.add_row(
+            [name, *(f'{s["mIoU"]:.1f} ± {s["mIoU_std"]:.1f}' for s in columns)]
+        )
+    protocol = get_protocol(dataset.protocol)
     return '\n'.join(
         [
             f'Shapes-5i fold {dataset.fold}, {dataset.shots}-shot; mean ± deviation over '
             f'{len(dataset.seeds)} runs of {dataset.num_episodes} episodes.',
-            f'Protocol {protocol.name} v{protocol.version}, but '
-            f'{", ".join(metric["departures"])}.',
+            f'Protocol {protocol.name} v{protocol.version}, but:',
+            *(f'- {text}' for text in dataset.departures),
             'Untrained: ImageNet features, EfficientNet-Lite0. Trained: the baseline by '
             'itself, SSP with\nrefinement, the same number of episodes each.',
             str(table),

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from .style import Color
@@ -35,6 +36,29 @@ def to_rgb(image: Tensor) -> np.ndarray:
         (H,W,3) uint8 RGB.
     """
     return np.ascontiguousarray(image.cpu().numpy()[::-1].transpose(1, 2, 0))
+
+
+def without_padding(image: np.ndarray, sample: SegDataSample) -> np.ndarray:
+    """A model's input less what was padded at its right and bottom.
+
+    Args:
+        image: (H,W,3).
+        sample: A resized image has ``scale_factor`` (width, height) beside
+            ``ori_shape``; what lies beyond the scaled original is padding. Without it
+            the input counts as the whole image.
+
+    Returns:
+        A view (h,w,3).
+    """
+    if 'scale_factor' not in sample or 'ori_shape' not in sample:
+        return image
+    height, width = (
+        max(1, round(side * factor))
+        for side, factor in zip(
+            sample.ori_shape, sample.scale_factor[::-1], strict=True
+        )
+    )
+    return image[:height, :width]
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -15,7 +15,7 @@ from mmseg.structures import SegDataSample
 from torch import nn
 
 from mmssp.visualization import draw_episode_panel
-from mmssp.visualization.overlay import resize_image, to_rgb
+from mmssp.visualization.overlay import resize_image, to_rgb, without_padding
 
 
 @HOOKS.register_module()
@@ -173,7 +173,7 @@ class FewShotVisualizationHook(Hook):
         if 'baseline_sem_seg' in sample and own_name != self.baseline_name:
             baseline = _mask(sample.baseline_sem_seg)
             predictions = {self.baseline_name: baseline, **predictions}
-        query = _without_padding(to_rgb(episode['query']), sample)
+        query = without_padding(to_rgb(episode['query']), sample)
         run = f'run {sample.run}, ' if 'run' in sample else ''
         return draw_episode_panel(
             support_images=[to_rgb(image) for image in episode['support']],
@@ -231,20 +231,3 @@ def _is_baseline(model: nn.Module) -> bool:
 def _mask(data: PixelData) -> np.ndarray:
     """(1,H,W) of any integer type, on any device → (H,W) uint8."""
     return data.data[0].cpu().numpy().astype(np.uint8)
-
-
-def _without_padding(image: np.ndarray, sample: SegDataSample) -> np.ndarray:
-    """The query's input (H,W,3) less what was padded at its right and bottom.
-
-    A resized image has ``scale_factor`` (width, height); what lies beyond the scaled
-    original is padding. Without it the input counts as the whole image.
-    """
-    if 'scale_factor' not in sample or 'ori_shape' not in sample:
-        return image
-    height, width = (
-        max(1, round(side * factor))
-        for side, factor in zip(
-            sample.ori_shape, sample.scale_factor[::-1], strict=True
-        )
-    )
-    return image[:height, :width]
