@@ -5,9 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
 
 from mmssp.models import affinity as module
 from mmssp.models.affinity import DenseAffinity, SparseAffinity
+from mmssp.models.decode_heads import ssp_head
 from mmssp.models.decode_heads.ssp_head import PreparedQuery
 from mmssp.models.prototypes import unit
 
@@ -112,3 +114,20 @@ def test_head_gives_the_same_by_both_kinds(build_segmentor):
     wanted = head.match_prototypes(sparse, prototypes)
     for name in wanted:
         torch.testing.assert_close(found[name], wanted[name])
+
+
+def test_off_the_cpu_the_head_never_waits_for_the_device(build_segmentor, monkeypatch):
+    """Fake tensors have no values: reading one, or a shape that needs one, raises."""
+    head = build_segmentor(refine=True).decode_head
+    with FakeTensorMode():
+        query = torch.empty(2, 8, 9, 7)
+        support = torch.empty(2, 3, 8, 9, 7)
+        masks = torch.empty(2, 72, 56, dtype=torch.uint8)
+        support_masks = torch.empty(2, 3, 72, 56, dtype=torch.uint8)
+        with pytest.raises(DynamicOutputShapeException):
+            head.match(query, support, support_masks)
+        monkeypatch.setattr(ssp_head, 'SparseAffinity', DenseAffinity)
+        logits = head.match(query, support, support_masks)
+        losses = head.loss(query, support, masks, support_masks)
+    assert logits['final'].shape == (2, 2, 9, 7)
+    assert len(losses) == 4

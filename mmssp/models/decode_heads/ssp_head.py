@@ -411,10 +411,14 @@ class SSPHead(BaseDecodeHead):
         if self.sampler is not None:
             weight = self.sampler.sample(logits, truth[:, None])
         terms = losses if isinstance(losses, nn.ModuleList) else [losses]
-        return sum(
-            term(logits, truth, weight=weight, ignore_index=self.ignore_index)
-            for term in terms
-        )
+        total = 0
+        for term in terms:
+            options = dict(weight=weight, ignore_index=self.ignore_index)
+            if getattr(term, 'avg_non_ignore', False):
+                # counted here, it stays on the device; mmseg would wait for the number
+                options['avg_factor'] = (truth != self.ignore_index).sum()
+            total = total + term(logits, truth, **options)
+        return total
 
 
 def _build(loss: dict | Sequence[dict] | None) -> nn.Module | None:
