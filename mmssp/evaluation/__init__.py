@@ -1,6 +1,7 @@
+from .bootstrap import bootstrap_interval
 from .few_shot_iou_metric import FewShotIoUMetric
 from .protocols import PROTOCOLS, Protocol, get_protocol
-from .scores import bootstrap_interval, pixel_counts, score_run, score_runs
+from .scores import pixel_counts, score_run, score_runs
 
 __all__ = [
     'PROTOCOLS',

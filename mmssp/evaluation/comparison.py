@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from .bootstrap import bootstrap_scores
 from .protocols import get_protocol
 from .scores import score_runs
 
-CHUNK = 4_000_000  # multiplicities held at a time: 32 MB
 SETTINGS = ('split', 'fold', 'shots', 'seeds', 'num_episodes')
 
 
@@ -89,82 +89,6 @@ def _describe(record: Mapping) -> str:
         f'class {record["class_id"]}, query {file_name(record["query"])}, '
         f'support {supports}'
     )
-
-
-def bootstrap_scores(
-    results: Sequence[Sequence[Mapping]],
-    class_ids: Sequence[int],
-    undrawn_classes_count: bool = False,
-    resamples: int = 10000,
-    seed: int | Sequence[int] = 0,
-) -> dict[str, np.ndarray]:
-    """Scores of resampled episodes; each resample is the same for all results.
-
-    Episodes are drawn with replacement within each run, as in
-    :func:`mmssp.evaluation.scores.bootstrap_interval`, and scored as in
-    :func:`mmssp.evaluation.scores.score_runs`.
-
-    Args:
-        results: N lists of records of the same episodes in the same order.
-        class_ids: C classes that episodes can be about.
-        undrawn_classes_count: Whether a class without an episode in a resampled run
-            counts as IoU 0 in the mean; else it is left out.
-        resamples: R, bootstrap samples.
-        seed: The only source of chance.
-
-    Returns:
-        ``mIoU`` (N,R), ``FB-IoU`` (N,R) and ``per_class`` (N,R,C), nan where no run of
-        a resample drew the class; float64, in percent.
-
-    Raises:
-        ValueError: If ``resamples`` or ``seed`` is out of range.
-    """
-    if resamples < 1:
-        raise ValueError(f'resamples={resamples}: expected 1 or more')
-    if np.min(seed) < 0:
-        raise ValueError(f'seed={seed}: expected 0 or more')
-    rng = np.random.default_rng(seed)
-    column = {c: i for i, c in enumerate(class_ids)}
-    size = len(results), resamples
-    miou, fb_iou = np.zeros(size), np.zeros(size)
-    class_iou = np.zeros((*size, len(column)))
-    class_runs = np.zeros((resamples, len(column)))
-    runs = sorted({record['run'] for record in results[0]})
-    for run in runs:
-        own = [[r for r in records if r['run'] == run] for records in results]
-        episodes = len(own[0])
-        # (episodes, C): which class an episode is about
-        about = np.zeros((episodes, len(column)))
-        about[range(episodes), [column[r['class_id']] for r in own[0]]] = 1
-        # (N, episodes, 2, 2): intersection and union of background and foreground
-        pixels = np.array(
-            [[(r['intersection'], r['union']) for r in rows] for rows in own], float
-        )
-        chunk = max(1, CHUNK // episodes)
-        for start in range(0, resamples, chunk):
-            part = slice(start, min(start + chunk, resamples))
-            times = rng.multinomial(
-                episodes, np.full(episodes, 1 / episodes), part.stop - part.start
-            ).astype(float)
-            drawn = times @ about > 0
-            counted = np.full_like(drawn, True) if undrawn_classes_count else drawn
-            for k in range(len(results)):
-                both = times @ (about * pixels[k, :, 0, 1:])
-                either = times @ (about * pixels[k, :, 1, 1:])
-                iou = 100.0 * both / np.maximum(either, 1)
-                miou[k, part] += (iou * counted).sum(1) / counted.sum(1)
-                class_iou[k, part] += iou * drawn
-                total = (times @ pixels[k].reshape(episodes, 4)).reshape(-1, 2, 2)
-                ratio = 100.0 * total[:, 0] / np.maximum(total[:, 1], 1)
-                fb_iou[k, part] += ratio.mean(1)
-            class_runs[part] += drawn
-    with np.errstate(invalid='ignore'):
-        per_class = class_iou / class_runs
-    return {
-        'mIoU': miou / len(runs),
-        'FB-IoU': fb_iou / len(runs),
-        'per_class': per_class,
-    }
 
 
 def two_sided_p(differences: np.ndarray) -> float:

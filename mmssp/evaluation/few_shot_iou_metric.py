@@ -15,8 +15,9 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from ..utils.files import atomic_path
+from .bootstrap import bootstrap_interval
 from .protocols import Protocol, get_protocol
-from .scores import bootstrap_interval, pixel_counts, score_runs
+from .scores import pixel_counts, score_runs
 
 
 @METRICS.register_module()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .comparison import bootstrap_scores
+from .bootstrap import bootstrap_scores
 from .protocols import get_protocol
 from .results import read_results
 

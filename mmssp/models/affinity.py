@@ -77,13 +77,10 @@ class DenseAffinity:
 class SparseAffinity:
     """One image's pixels, with sums over the fewest pixels that will do; for the CPU.
 
-    Without gradient the matrix is made once (half of it, mirrored), and so is the sum
-    over all pixels: a set of more than half of them is that sum less the others'. What
-    is computed depends on the sets alone, not on what was asked before, so results are
-    the same to the bit whether or not episodes share a query.
-
-    With gradient, where the matrix would be too large, or for a few pixels, rows are made
-    when they are needed.
+    Without gradient the matrix is made once, half of it, and mirrored. With gradient,
+    where it would be too large, or for few pixels, its rows are made when they are
+    needed. Which of these depends on the set of pixels alone, not on what was asked
+    before, so results are the same to the bit whether or not episodes share a query.
 
     Args:
         features: (1,C,n) float.
@@ -124,10 +121,6 @@ class SparseAffinity:
             matrix[end:, start:end] = matrix[start:end, end:].T
         return matrix
 
-    @cached_property
-    def _everything(self) -> tuple[Tensor, Tensor]:
-        return self.features[0] @ self.matrix, self.matrix.sum(0, keepdim=True)
-
     def sums(self, chosen: Tensor, before: WeightedSums | None = None) -> WeightedSums:
         """Sums over the chosen pixels.
 
@@ -140,22 +133,13 @@ class SparseAffinity:
             added = (chosen > before.chosen)[0].nonzero()[:, 0]
             removed = (chosen < before.chosen)[0].nonzero()[:, 0]
             if len(added) + len(removed) < chosen.sum():
-                total, share = self._add(
-                    (before.total[0], before.share[0]), added, 1, before.from_matrix
-                )
-                total, share = self._add(
-                    (total, share), removed, -1, before.from_matrix
-                )
-                return WeightedSums(
-                    chosen, total[None], share[None], before.from_matrix
-                )
-        inside = chosen[0].nonzero()[:, 0]
-        from_matrix = self._worth_a_matrix(len(inside))
-        if from_matrix and 2 * len(inside) > chosen.shape[1]:
-            outside = (chosen[0] == 0).nonzero()[:, 0]
-            total, share = self._add(self._everything, outside, -1, True)
-        else:
-            total, share = self._add(None, inside, 1, from_matrix)
+                start, matrix = (before.total[0], before.share[0]), before.from_matrix
+                total, share = self._add(start, added, 1, matrix)
+                total, share = self._add((total, share), removed, -1, matrix)
+                return WeightedSums(chosen, total[None], share[None], matrix)
+        pixels = chosen[0].nonzero()[:, 0]
+        from_matrix = self._worth_a_matrix(len(pixels))
+        total, share = self._add(None, pixels, 1, from_matrix)
         return WeightedSums(chosen, total[None], share[None], from_matrix)
 
     def _worth_a_matrix(self, pixels: int) -> bool:

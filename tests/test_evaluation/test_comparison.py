@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from result_files import NAMES, make_records, results
 
-from mmssp.evaluation import bootstrap_interval, score_runs
-from mmssp.evaluation import comparison as module
+from mmssp.evaluation import bootstrap as module
+from mmssp.evaluation import bootstrap_interval, score_run, score_runs
+from mmssp.evaluation.bootstrap import bootstrap_scores
 from mmssp.evaluation.comparison import (
-    bootstrap_scores,
     check_comparable,
     compare,
     episode_differences,
@@ -40,11 +40,22 @@ def resampled_one_by_one(
     for records in results:
         scores.append([])
         for sample in range(resamples):
-            drawn = []
+            drawn, each = [], []
             for run in runs:
+                own = []
                 for i, number in zip(rows[run], times[run][sample], strict=True):
-                    drawn += [records[i]] * int(number)
-            scores[-1].append(score_runs(drawn, CLASSES, undrawn_classes_count))
+                    own += [records[i]] * int(number)
+                before = {records[i]['class_id'] for i in rows[run]}
+                lost = before - {record['class_id'] for record in own}
+                kept = [c for c in CLASSES if c not in lost]
+                each.append(score_run(own, kept, undrawn_classes_count))
+                drawn += own
+            scores[-1].append(
+                dict(
+                    {n: np.mean([s[n] for s in each]) for n in ('mIoU', 'FB-IoU')},
+                    per_class=score_runs(drawn, CLASSES)['per_class'],
+                )
+            )
     return scores
 
 

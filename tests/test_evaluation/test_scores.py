@@ -104,5 +104,13 @@ def test_bootstrap_counts_undrawn_classes_as_the_score_does():
     assert bootstrap_interval(records, [1, 2], undrawn_classes_count=True) == (25, 25)
 
 
+def test_classes_that_only_a_resample_lacks_do_not_lower_the_interval():
+    """Many classes of one episode each, all at 50 %: so is every resample."""
+    records = [record(c, (1, 2)) for c in range(1, 30)]
+    classes = list(range(1, 30))
+    for counted in (False, True):
+        assert bootstrap_interval(records, classes, counted) == (50, 50)
+
+
 def test_class_with_empty_union_scores_zero():
     assert score_run([record(1, (0, 0))], [1])['mIoU'] == 0
