@@ -76,8 +76,8 @@ class _EpisodicLoop:
             of this machine.
         dtype: Encode under autocast to ``'bfloat16'`` or ``'float16'``; scores then
             differ a little, and say so. None is exact.
-        channels_last: Encode in this memory format; faster on some GPUs, and other
-            rounding.
+        channels_last: Encode in this memory format, as is always done on a CPU; faster
+            on some GPUs, and other rounding.
         compile: Compile the encoder by ``torch.compile``; other rounding. Worth it for
             many images of few sizes.
     """
@@ -274,7 +274,7 @@ class _Episodes:
             image = image.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             features = self.encoder(image)
-        return features.contiguous(), tuple(image.shape[-2:])
+        return features, tuple(image.shape[-2:])
 
     def _query(self, view: dict, features: Tensor | None) -> Query:
         if view['query'] is not True:

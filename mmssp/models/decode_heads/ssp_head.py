@@ -298,6 +298,57 @@ class SSPHead(BaseDecodeHead):
         final = share * logits(fg2, bg2) + (1 - share) * stage1
         return dict(final=final, stage1=stage1, baseline=baseline)
 
+    def explain(
+        self, query: Tensor | PreparedQuery, prototypes: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """What the last self-support pass of one query saw.
+
+        Args:
+            query: Features (1,C,h,w), or what :meth:`prepare` made of them.
+            prototypes: From :meth:`prototypes`, for one episode.
+
+        Returns:
+            Maps (1,h,w): ``first_guess`` and ``final``, probability of foreground;
+            ``confident_foreground`` and ``confident_background``, bool, the pixels that
+            prototypes were made of; ``similarity_support``, ``similarity_self`` and
+            ``similarity_background``, cosine with the support's foreground prototype,
+            the query's own, and each pixel's own background.
+
+        Raises:
+            ValueError: With ``method='baseline'``, which has no self-support.
+        """
+        if self.method == 'baseline':
+            raise ValueError("method='baseline' has no self-support to explain")
+        if not isinstance(query, PreparedQuery):
+            query = self.prepare(query)
+        logits = self.match_prototypes(query, prototypes)
+        guess = logits['stage1'] if self.refine else logits['baseline']
+        size = query.features.shape[-2:]
+        with torch.autocast(query.features.device.type, enabled=False):
+            own = self._self_support(query, guess)
+            chosen = [
+                proto.confident_pixels(side, threshold, self.top_k)
+                for side, threshold in (
+                    (guess, self.foreground_threshold),
+                    (guess.flip(1), self.background_threshold),
+                )
+            ]
+            background, of_self = proto.similarity_logits(
+                query.unit, own.foreground, own.background, 1.0
+            ).unbind(1)
+            _, of_support = proto.similarity_logits(
+                query.unit, prototypes['foreground'], prototypes['background'], 1.0
+            ).unbind(1)
+        return dict(
+            first_guess=logits['baseline'].softmax(1)[:, 1],
+            final=logits['final'].softmax(1)[:, 1],
+            confident_foreground=chosen[0].bool().unflatten(1, size),
+            confident_background=chosen[1].bool().unflatten(1, size),
+            similarity_support=of_support,
+            similarity_self=of_self,
+            similarity_background=background,
+        )
+
     def _mix_foreground(self, support: Tensor, own: Tensor) -> Tensor:
         return self.support_weight * support + (1 - self.support_weight) * own
 
