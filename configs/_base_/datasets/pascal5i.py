@@ -55,7 +55,8 @@ val_dataloader = dict(
 )
 # all as the protocol has it; tools/test.py --protocol NAME takes another
 test_dataloader = dict(
-    val_dataloader, dataset=dict(val_dataloader['dataset'], seed=None, num_episodes=None)
+    val_dataloader,
+    dataset=dict(val_dataloader['dataset'], seed=None, num_episodes=None),
 )
 val_evaluator = dict(type='FewShotIoUMetric')
 test_evaluator = val_evaluator

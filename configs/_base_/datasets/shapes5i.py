@@ -65,7 +65,8 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = dict(
-    val_dataloader, dataset=dict(val_dataloader['dataset'], seed=None, num_episodes=None)
+    val_dataloader,
+    dataset=dict(val_dataloader['dataset'], seed=None, num_episodes=None),
 )
 val_evaluator = dict(type='FewShotIoUMetric')
 test_evaluator = val_evaluator
