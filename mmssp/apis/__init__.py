@@ -1,0 +1,8 @@
+"""Segmenting with a few labelled images: prepare once, predict many times."""
+
+from .annotations import Box, Points, Polygon
+from .explanation import Explanation
+from .inferencer import FewShotInferencer
+from .result import Result
+
+__all__ = ['Box', 'Explanation', 'FewShotInferencer', 'Points', 'Polygon', 'Result']

@@ -1,0 +1,99 @@
+"""From pixels to features, whole or tile by tile."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+UNIT = 32
+"""Pixels that tiles are aligned to: the largest stride of common backbones."""
+OVERLAP = 0.25
+"""Share of a tile that its neighbours see as well, so that borders have a context."""
+
+
+def encode_image(
+    model: nn.Module,
+    image: np.ndarray,
+    device: torch.device,
+    dtype: torch.dtype | None = None,
+    tile: int | None = None,
+) -> Tensor:
+    """Features of an image.
+
+    Args:
+        model: A few-shot segmentor.
+        image: (H,W,3) uint8 RGB.
+        device: Of the model.
+        dtype: Encode under autocast to it.
+        tile: Encode overlapping tiles of this side, one by one, and put their features
+            together; needs a backbone whose stride divides 32.
+
+    Returns:
+        (1,C,h,w), float32 or ``dtype``.
+
+    Raises:
+        ValueError: If features of tiles do not fit together.
+    """
+    bgr = np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1))
+    pixels = torch.from_numpy(bgr)[None]
+
+    def encode(part: Tensor) -> Tensor:
+        part = model.data_preprocessor.normalise(part.to(device))
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            return model.encode(part)
+
+    if tile is None:
+        return encode(pixels)
+    return _tiled(encode, pixels, max(UNIT, tile // UNIT * UNIT))
+
+
+def _tiled(encode: callable, pixels: Tensor, tile: int) -> Tensor:
+    height, width = pixels.shape[-2:]
+    rows, columns = (list(_cuts(length, tile)) for length in (height, width))
+    # the last tiles reach beyond the image: its last pixels again
+    bottom = max(0, rows[-1][0] + tile - height)
+    right = max(0, columns[-1][0] + tile - width)
+    pixels = torch.nn.functional.pad(
+        pixels.float(), (0, right, 0, bottom), mode='replicate'
+    )
+    strips = []
+    for top, first_row, last_row in rows:
+        parts = []
+        for left, first, last in columns:
+            part = pixels[..., top : top + tile, left : left + tile]
+            features = encode(part)
+            stride = tile // features.shape[-1]
+            if features.shape[-2:] != (tile // stride,) * 2 or UNIT % stride:
+                raise ValueError(
+                    f'tile={tile}: features of a tile are '
+                    f'{tuple(features.shape[-2:])}, which do not fit together; '
+                    'expected a backbone whose stride divides 32'
+                )
+            parts.append(
+                features[
+                    ...,
+                    (first_row - top) // stride : (last_row - top) // stride,
+                    (first - left) // stride : (last - left) // stride,
+                ]
+            )
+        strips.append(torch.cat(parts, dim=-1))
+    found = torch.cat(strips, dim=-2)
+    return found[..., : -(-height // stride), : -(-width // stride)].contiguous()
+
+
+def _cuts(length: int, tile: int) -> Iterator[tuple[int, int, int]]:
+    """(start, first kept pixel, end of the kept ones) of tiles along a side."""
+    margin = int(tile * OVERLAP / 2) // UNIT * UNIT
+    step = tile - 2 * margin
+    start = 0
+    while True:
+        last = start + tile >= length
+        yield (
+            start,
+            start + (margin if start else 0),
+            start + tile - (0 if last else margin),
+        )
+        if last:
+            return
+        start += step

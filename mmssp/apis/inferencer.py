@@ -1,0 +1,385 @@
+"""Show a few labelled images once, then segment any number of others."""
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from functools import cached_property, partial
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..models.prototypes import mean_prototypes
+from .annotations import to_mask
+from .encoding import encode_image
+from .explanation import Explanation
+from .images import read_any_image
+from .models import build_model, fingerprint
+from .result import Result, checked_share
+from .support_bank import Support, load_bank, save_bank
+from .support_check import leave_one_out
+
+DTYPES = {'float16': torch.float16, 'bfloat16': torch.bfloat16}
+TOP_SHARE = 0.01
+"""Of a query's pixels, those most like the class, that tell whether it is there."""
+TOP_LEAST = 12
+
+
+class FewShotInferencer:
+    """Segments objects of classes that one to a few labelled images show.
+
+    No training: prototypes of the labelled images are matched in the features of the
+    others (SSP, arXiv 2207.11549). One object is not to be used by several threads at a
+    time; :meth:`fork` gives each its own, with the same weights.
+
+    Example:
+        >>> inferencer = FewShotInferencer('ssp_efficientnet-lite0')
+        >>> inferencer.set_support(['a.jpg', 'b.jpg'], ['a.png', 'b.png'], name='screw')
+        >>> result = inferencer.predict('query.jpg')
+        >>> result.mask, result.scores
+
+    Args:
+        model: Name of a model, such as ``'ssp_efficientnet-lite0'`` (ImageNet features
+            that come with a package), or the path of a config.
+        weights: Checkpoint of that model; None for the config's initial weights.
+        device: As PyTorch names it; None takes a GPU if there is one.
+        dtype: Encode under autocast to ``'bfloat16'`` or ``'float16'``; None is exact.
+        image_size: Images are resized, aspect kept, to the area of a square of this
+            side; None leaves them as they are.
+        tile: Cut images with a longer side into tiles of this side, in pixels, and
+            encode them at their own resolution: for small objects in large images.
+        threshold: Probability in [0, 1] above which a pixel can be of a class.
+        presence_threshold: Presence score in [0, 1] from which on a class is in an image.
+        max_pixels: Larger images are refused, before they are decoded.
+
+    Raises:
+        FileNotFoundError: No such model, checkpoint or initial weights.
+        ValueError: An argument is out of range, or the checkpoint does not fit.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike = 'ssp_efficientnet-lite0',
+        weights: str | os.PathLike | None = None,
+        device: str | torch.device | None = None,
+        *,
+        dtype: str | None = None,
+        image_size: int | None = 480,
+        tile: int | None = None,
+        threshold: float = 0.5,
+        presence_threshold: float = 0.65,
+        max_pixels: int = 200_000_000,
+    ) -> None:
+        if dtype not in (None, 'float32', *DTYPES):
+            raise ValueError(f'dtype={dtype!r}: expected one of {[None, *DTYPES]}')
+        for name, value in (('image_size', image_size), ('tile', tile)):
+            if value is not None and (not isinstance(value, int) or value < 32):
+                raise ValueError(
+                    f'{name}={value!r}: expected None or 32 or more pixels'
+                )
+        if device is None:
+            device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        try:
+            self.device = torch.device(device)
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(f'device={device!r} cannot be used: {error}') from error
+        self.dtype = DTYPES.get(dtype)
+        self.image_size = image_size
+        self.tile = tile
+        self.threshold = checked_share('threshold', threshold)
+        self.presence_threshold = checked_share(
+            'presence_threshold', presence_threshold
+        )
+        self.max_pixels = max_pixels
+        self.model = build_model(model, weights, self.device)
+        self._supports: dict[str, Support] = {}
+
+    def fork(self) -> 'FewShotInferencer':
+        """Another one with the same model and settings, and no support."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, _supports={})
+        return other
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Classes, in the order in which their supports were first set."""
+        return tuple(self._supports)
+
+    @property
+    def num_shots(self) -> dict[str, int]:
+        """Class → number of its support images."""
+        return {name: s.num_shots for name, s in self._supports.items()}
+
+    @cached_property
+    def model_fingerprint(self) -> str:
+        """What a support bank must have been made with."""
+        return fingerprint(self.model)
+
+    @torch.no_grad()
+    def set_support(
+        self,
+        images: Any,
+        annotations: Any,
+        name: str = 'object',
+        *,
+        names: Sequence[str] | None = None,
+        class_value: int | str | None = None,
+        tighten: bool = False,
+        resize: bool = False,
+        channel_order: str = 'rgb',
+    ) -> None:
+        """Encode the support images of a class; replaces those it had.
+
+        Args:
+            images: One image, or a sequence of K: a path, bytes, a PIL image, or an
+                array (H,W,3) uint8.
+            annotations: One for each image: a mask (path, array (H,W), PIL image; 255 is
+                ignored), :class:`Box`, :class:`Polygon`, :class:`Points`, a LabelMe
+                file, or COCO annotations. See :func:`mmssp.apis.annotations.to_mask`.
+            name: Of the class.
+            names: Instead of ``name``, the class of each image.
+            class_value: Which value of a mask, or label of a LabelMe file, is meant,
+                where there are several.
+            tighten: Fit boxes and points to the object by OpenCV's GrabCut.
+            resize: Resize masks that have another size than their image; else they are
+                refused.
+            channel_order: Of arrays: ``'rgb'`` or ``'bgr'``.
+
+        Raises:
+            FileNotFoundError: No such file.
+            ValueError: An image or annotation cannot be read, does not fit, or marks no
+                foreground. Nothing has changed then.
+        """
+        images, annotations = _as_list(images), _as_list(annotations)
+        if not images or len(images) != len(annotations):
+            raise ValueError(
+                f'{len(images)} support images and {len(annotations)} annotations: '
+                'expected at least one, and an annotation for each image'
+            )
+        names = [name] * len(images) if names is None else list(names)
+        if len(names) != len(images):
+            raise ValueError(f'names: {len(names)} for {len(images)} images')
+        wrong = [n for n in names if not isinstance(n, str) or not n.strip()]
+        if wrong:
+            raise ValueError(f'name={wrong[0]!r}: expected a class name')
+        if len({*self.names, *names}) > 254:
+            raise ValueError('expected at most 254 classes: a label map has 8 bits')
+        shots: dict[str, list] = {}
+        for image, annotation, own in zip(images, annotations, names, strict=True):
+            image = self._read(image, channel_order)
+            mask = to_mask(
+                annotation,
+                image,
+                class_value=class_value,
+                tighten=tighten,
+                resize=resize,
+            )
+            shots.setdefault(own, []).append(self._shot(image, mask))
+        self._supports.update({own: self._support(k) for own, k in shots.items()})
+
+    def remove_support(self, name: str) -> None:
+        """Forget a class.
+
+        Raises:
+            ValueError: If there is no such class.
+        """
+        self._check_name(name)
+        del self._supports[name]
+
+    def save_support(self, path: str | os.PathLike) -> None:
+        """Write all classes' prototypes and names to a small file, without pickle.
+
+        Raises:
+            ValueError: If there is no support.
+            OSError: If it cannot be written.
+        """
+        self._check_some()
+        save_bank(path, self._supports, self.model_fingerprint)
+
+    def load_support(self, path: str | os.PathLike) -> None:
+        """Take the classes of a file instead of the present ones.
+
+        Raises:
+            FileNotFoundError: No such file.
+            ValueError: It is no support bank, or was made with another model. Nothing
+                has changed then.
+        """
+        loaded = load_bank(path, self.model_fingerprint)
+        for support in loaded.values():
+            for side, prototype in support.prototypes.items():
+                support.prototypes[side] = prototype.to(self.device)
+        self._supports = loaded
+
+    def check_support(self, name: str) -> dict:
+        """How well each support image is segmented by the others.
+
+        Args:
+            name: A class with K ≥ 2 images.
+
+        Returns:
+            ``iou``, K numbers in [0, 1], and ``warnings``, a sentence for each image
+            that disagrees with the others.
+
+        Raises:
+            ValueError: Fewer than two images, or loaded from a file, which does not
+                hold them.
+        """
+        self._check_name(name)
+        return leave_one_out(self.model.decode_head, self._supports[name], name)
+
+    @torch.no_grad()
+    def predict(
+        self, image: Any, *, threshold: float | None = None, channel_order: str = 'rgb'
+    ) -> Result:
+        """Segment one image.
+
+        Args:
+            image: As for :meth:`set_support`.
+            threshold: Instead of the inferencer's.
+            channel_order: As for :meth:`set_support`.
+
+        Returns:
+            Masks and scores of all classes.
+
+        Raises:
+            FileNotFoundError: No such file.
+            ValueError: It cannot be read as an image, or there is no support.
+        """
+        self._check_some()
+        threshold = self.threshold if threshold is None else threshold
+        threshold = checked_share('threshold', threshold)
+        image = self._read(image, channel_order)
+        head = self.model.decode_head
+        query = head.prepare(self._encode(image))
+        probabilities = np.empty((len(self._supports), *image.shape[:2]), np.float32)
+        scores = {}
+        for i, (name, support) in enumerate(self._supports.items()):
+            logits = head.match_prototypes(query, support.prototypes)
+            probabilities[i] = self._at_size(
+                logits['final'].softmax(1)[0, 1], image.shape[:2]
+            )
+            scores[name] = presence(logits['baseline'])
+        return Result(
+            image=image,
+            names=self.names,
+            probabilities=probabilities,
+            scores=scores,
+            threshold=threshold,
+            presence_threshold=self.presence_threshold,
+            _explain=partial(
+                self._explain, query.features, dict(self._supports), image.shape[:2]
+            ),
+        )
+
+    def predict_batch(
+        self,
+        images: Iterable,
+        *,
+        threshold: float | None = None,
+        channel_order: str = 'rgb',
+    ) -> list[Result]:
+        """Segment several images; see :meth:`predict`. One after the other: results do
+        not depend on what else is in the batch."""
+        return [
+            self.predict(image, threshold=threshold, channel_order=channel_order)
+            for image in images
+        ]
+
+    def _read(self, image: Any, channel_order: str) -> np.ndarray:
+        return read_any_image(
+            image, channel_order=channel_order, max_pixels=self.max_pixels
+        )
+
+    def _encode(self, image: np.ndarray) -> Tensor:
+        """(H,W,3) uint8 RGB → (1,C,h,w)."""
+        cut = self.tile is not None and max(image.shape[:2]) > self.tile
+        if not cut and self.image_size is not None:
+            image = resized(image, self.image_size)
+        return encode_image(
+            self.model, image, self.device, self.dtype, self.tile if cut else None
+        )
+
+    def _shot(self, image: np.ndarray, mask: np.ndarray) -> tuple[Tensor, Tensor]:
+        features = self._encode(image)[0]
+        size = tuple(8 * side for side in features.shape[-2:])
+        mask = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        if not (mask == 1).any():
+            raise ValueError(
+                'the marked object is too small to be seen by the model; crop the '
+                'image around it, or use a larger image_size'
+            )
+        return features, torch.from_numpy(mask).to(self.device)
+
+    def _support(self, shots: Sequence[tuple[Tensor, Tensor]]) -> Support:
+        head = self.model.decode_head
+        prototypes = mean_prototypes(
+            [head.prototypes([[features]], [[mask]]) for features, mask in shots]
+        )
+        return Support(prototypes, tuple(shots), len(shots))
+
+    def _at_size(self, values: Tensor, size: Sequence[int]) -> np.ndarray:
+        """(h,w) → (H,W) float32."""
+        values = self.model.decode_head.upsample(values[None, None].float(), size)
+        return values[0, 0].cpu().numpy()
+
+    @torch.no_grad()
+    def _explain(
+        self,
+        features: Tensor,
+        supports: dict[str, Support],
+        size: Sequence[int],
+        name: str,
+    ) -> Explanation:
+        head = self.model.decode_head
+        maps = head.explain(features, supports[name].prototypes)
+        return Explanation(
+            **{
+                key: self._at_size(value[0].float(), size) > 0.5
+                if key.startswith('confident')
+                else self._at_size(value[0], size)
+                for key, value in maps.items()
+            }
+        )
+
+    def _check_name(self, name: str) -> None:
+        if name not in self._supports:
+            raise ValueError(f'name={name!r}: expected one of {list(self.names)}')
+
+    def _check_some(self) -> None:
+        if not self._supports:
+            raise ValueError('no support yet: call set_support or load_support first')
+
+
+def presence(first_guess: Tensor) -> float:
+    """How sure it is that a class is in an image.
+
+    The mean probability of foreground, by the support's prototypes alone, of the pixels
+    most like the class. (By the final logits, self-support would find itself.)
+
+    Args:
+        first_guess: Logits (1,2,h,w), background first.
+
+    Returns:
+        In [0, 1].
+    """
+    probability = first_guess.softmax(1)[0, 1].flatten()
+    number = max(TOP_LEAST, round(TOP_SHARE * len(probability)))
+    return float(probability.topk(min(number, len(probability))).values.mean())
+
+
+def resized(image: np.ndarray, side: int) -> np.ndarray:
+    """An image (H,W,3) of about the area of a square, aspect kept, sides 32 or more."""
+    scale = side / math.sqrt(image.shape[0] * image.shape[1])
+    # a stripe would else become longer than its memory allows
+    scale = min(scale, 8 * side / max(image.shape[:2]))
+    height, width = (max(32, round(scale * length)) for length in image.shape[:2])
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=method)
+
+
+def _as_list(value: Any) -> list:
+    """A sequence as a list; one image or annotation as a list of one."""
+    return list(value) if isinstance(value, (list, tuple)) else [value]

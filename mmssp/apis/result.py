@@ -1,0 +1,145 @@
+"""What is found in one image."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from ..datasets.coco_masks import label_palette
+from ..visualization.overlay import inner_outline
+from .explanation import Explanation
+
+OPACITY = 0.5
+
+
+@dataclass(frozen=True)
+class Result:
+    """Masks and scores of one image.
+
+    Attributes:
+        image: (H,W,3) uint8 RGB, upright.
+        names: N classes, in the order of their labels 1..N.
+        probabilities: (N,H,W) float32 in [0, 1]: of foreground, each class against
+            background by its own prototypes.
+        scores: Class → presence score in [0, 1].
+        threshold: Probability above which a pixel can be of a class.
+        presence_threshold: Score from which on a class counts as present.
+    """
+
+    image: np.ndarray
+    names: tuple[str, ...]
+    probabilities: np.ndarray
+    scores: dict[str, float]
+    threshold: float
+    presence_threshold: float
+    _explain: Callable[[str], Explanation] | None = field(default=None, repr=False)
+
+    @property
+    def present(self) -> dict[str, bool]:
+        """Class → whether it is in the image."""
+        return {n: s >= self.presence_threshold for n, s in self.scores.items()}
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """(H,W) uint8: 0 background, i the class ``names[i - 1]``.
+
+        A pixel goes to the class of highest probability above the threshold; classes
+        that are not present have none.
+        """
+        best = np.full(self.image.shape[:2], self.threshold, np.float32)
+        mask = np.zeros(self.image.shape[:2], np.uint8)
+        for i, name in enumerate(self.names):
+            if self.present[name]:
+                better = self.probabilities[i] > best
+                mask[better] = i + 1
+                best[better] = self.probabilities[i][better]
+        return mask
+
+    @property
+    def areas(self) -> dict[str, int]:
+        """Class → pixels of it in the mask."""
+        counts = np.bincount(self.mask.ravel(), minlength=len(self.names) + 1)
+        return {name: int(n) for name, n in zip(self.names, counts[1:], strict=True)}
+
+    def with_threshold(self, threshold: float) -> 'Result':
+        """The same with another threshold in [0, 1]; no new pass through the model.
+
+        Raises:
+            ValueError: If it is out of range.
+        """
+        return replace(self, threshold=checked_share('threshold', threshold))
+
+    def draw(self) -> np.ndarray:
+        """The image with every class tinted in its own colour, (H,W,3) uint8 RGB."""
+        shown = self.image.copy()
+        width = max(1, round(max(shown.shape[:2]) / 250))
+        for i, colour in enumerate(label_palette(len(self.names) + 1)[1:], start=1):
+            region = self.mask == i
+            tint = (1 - OPACITY) * shown[region] + OPACITY * np.array(colour)
+            shown[region] = np.rint(tint).astype(np.uint8)
+            shown[inner_outline(region, width)] = colour
+        return shown
+
+    def to_coco(self, image_id: int = 0, file_name: str | None = None) -> list[dict]:
+        """COCO annotations, one for each class with pixels in the mask.
+
+        Args:
+            image_id: Of the image.
+            file_name: Kept in each annotation, if given.
+
+        Returns:
+            Dicts of ``image_id``, ``category_id`` (1..N), ``category``,
+            ``segmentation`` (compressed RLE, counts as str), ``area``, ``bbox``
+            ([x, y, width, height]), ``iscrowd`` (0) and ``score``.
+        """
+        found = []
+        for i, name in enumerate(self.names, start=1):
+            region = np.asfortranarray(self.mask == i, dtype=np.uint8)
+            if not region.any():
+                continue
+            rle = coco_mask.encode(region)
+            annotation = dict(
+                image_id=image_id,
+                category_id=i,
+                category=name,
+                segmentation=dict(
+                    size=[int(side) for side in rle['size']],
+                    counts=rle['counts'].decode(),
+                ),
+                area=int(region.sum()),
+                bbox=[float(x) for x in coco_mask.toBbox(rle)],
+                iscrowd=0,
+                score=self.scores[name],
+            )
+            if file_name is not None:
+                annotation['file_name'] = file_name
+            found.append(annotation)
+        return found
+
+    def explain(self, name: str | None = None) -> Explanation:
+        """Why: confident pixels and similarities; see :class:`Explanation`.
+
+        Args:
+            name: Of the class; may be left out if there is one only.
+
+        Raises:
+            ValueError: If there is no such class.
+        """
+        if name is None and len(self.names) == 1:
+            name = self.names[0]
+        if name not in self.names:
+            raise ValueError(f'name={name!r}: expected one of {list(self.names)}')
+        return self._explain(name)
+
+
+def checked_share(what: str, value: float) -> float:
+    """A number in [0, 1].
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
+        raise ValueError(f'{what}={value!r}: expected a number in [0, 1]')
+    return float(value)
