@@ -1,0 +1,100 @@
+"""The folder of outputs: whose it is, and with which settings it was filled."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from .inputs import OUTPUT_SUFFIXES
+from .writers import whole_file
+
+SETTINGS = 'settings.json'
+SUMMARIES = ('annotations.json', 'areas.csv', 'index.html')
+
+
+def prepare_output(
+    output: str | os.PathLike, settings: dict, *, overwrite: bool = False
+) -> str:
+    """Make the folder of outputs, or check that it holds results of the same settings.
+
+    Args:
+        output: The folder.
+        settings: Plain JSON, kept in ``settings.json``.
+        overwrite: Take the folder whatever it holds.
+
+    Returns:
+        A digest of the settings, which goes into each record.
+
+    Raises:
+        ValueError: It holds results of other settings, or files of somebody else where
+            the outputs would go.
+        OSError: It cannot be written.
+    """
+    output = check_folder(output)
+    settings = json.loads(json.dumps(settings, sort_keys=True))
+    path = output / SETTINGS
+    if not overwrite:
+        way_out = (
+            'Choose another output folder, or overwrite them (overwrite=True, '
+            '--overwrite on the command line).'
+        )
+        if path.exists():
+            found = _read_settings(path)
+            if found != settings:
+                raise ValueError(
+                    f'{output} holds results made with other settings: '
+                    f'{_difference(found, settings)}. {way_out}'
+                )
+        else:
+            others = [
+                name
+                for name in (*OUTPUT_SUFFIXES, *SUMMARIES)
+                if (output / name).exists()
+            ]
+            if others:
+                raise ValueError(
+                    f'{output} holds {", ".join(others)}, but no {SETTINGS}: they are '
+                    f'not results that could be gone on with. {way_out}'
+                )
+    text = json.dumps(settings, sort_keys=True, indent=1)
+    with whole_file(path) as temporary:
+        temporary.write_text(text + '\n', encoding='utf-8')
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def check_folder(path: str | os.PathLike) -> Path:
+    """A folder that is there, or can be.
+
+    Raises:
+        ValueError: It is a file.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f'{path} is a file; expected a folder for the outputs.')
+    return path
+
+
+def _read_settings(path: Path) -> dict:
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise OSError(f'{path} cannot be read ({error.strerror}).') from error
+    except ValueError:
+        found = None
+    # Not readable as settings: other settings, then, of which nothing is known.
+    return found if isinstance(found, dict) else {}
+
+
+def _difference(found: dict, wanted: dict) -> str:
+    words = [
+        f'{key} was {_short(found.get(key))}, is {_short(wanted.get(key))}'
+        for key in sorted({*found, *wanted})
+        if found.get(key) != wanted.get(key)
+    ]
+    return '; '.join(words)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f'{text[:57]}...'

@@ -1,0 +1,296 @@
+"""tools/predict.py and python -m mmssp predict, as a user runs them."""
+
+import json
+import os
+import runpy
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_inferencer import FakeInferencer
+from PIL import Image
+
+import mmssp.apis.inferencer
+
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / 'tools' / 'predict.py'
+
+
+class Fake(FakeInferencer):
+    """Takes what the real one takes; 'broken' as a class name ends in an error."""
+
+    made: list['Fake'] = []
+
+    def __init__(self, model, weights, device, **settings) -> None:
+        super().__init__(())
+        vars(self).update(settings)
+        self.arguments = (model, weights, device)
+        self.supports: dict[str, dict] = {}
+        self.made.append(self)
+
+    def set_support(self, images, annotations, name, **kwargs) -> None:
+        if name == 'broken':
+            raise KeyboardInterrupt
+        self.supports[name] = dict(images=images, annotations=annotations, **kwargs)
+        self.names = ('red', 'green', 'blue')[: len(self.supports)]
+
+    def load_support(self, path) -> None:
+        self.names = tuple(Path(path).read_text().split())
+
+
+@pytest.fixture
+def fake(monkeypatch) -> list[Fake]:
+    monkeypatch.setattr(mmssp.apis.inferencer, 'FewShotInferencer', Fake)
+    monkeypatch.setattr(Fake, 'made', [])
+    return Fake.made
+
+
+def draw(path: Path, seed: int) -> np.ndarray:
+    """A textured red ball on a green ground, (96,128,3), and where it is."""
+    rng = np.random.default_rng(seed)
+    y, x = np.indices((96, 128))
+    ball = (y - rng.integers(35, 60)) ** 2 + (x - rng.integers(40, 90)) ** 2 < 27**2
+    image = np.where(ball[..., None], (210, 40, 40), (60, 150, 70))
+    image = image + rng.normal(0, 12, image.shape)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(path)
+    return ball
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch) -> Path:
+    """A support and three photos, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    ball = draw(tmp_path / 'labelled' / 'images' / 's.jpg', 0)
+    (tmp_path / 'labelled' / 'masks').mkdir()
+    Image.fromarray(ball.astype(np.uint8)).save(tmp_path / 'labelled/masks/s.png')
+    for i in range(1, 4):
+        draw(tmp_path / 'photos' / f'p{i}.png', i)
+    return tmp_path
+
+
+@pytest.fixture
+def predict(monkeypatch, capsys):
+    """Run the tool in this process: (exit code, stdout, stderr)."""
+
+    def run(*args, **paths) -> tuple[int, str, str]:
+        paths = dict(dict(support='labelled', input='photos', output='out'), **paths)
+        words = [w for k, v in paths.items() if v is not None for w in (f'--{k}', v)]
+        monkeypatch.setattr(sys, 'argv', ['predict.py', *words, *map(str, args)])
+        code = 0
+        try:
+            runpy.run_path(str(TOOL), run_name='__main__')
+        except SystemExit as end:
+            code = end.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob('*') if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_options_reach_the_inferencer(folders, fake, predict):
+    code, printed, _ = predict(
+        '--name', 'ball', '--class-value', 1, '--tighten', '--threshold', 0.3,
+        '--image-size', 0, '--tile', 640, '--device', 'cpu', '--model', 'm',
+    )  # fmt: skip
+    assert code == 0
+    assert 'out/index.html' in printed
+    (inferencer,) = fake
+    assert inferencer.arguments == ('m', None, 'cpu')
+    assert (inferencer.image_size, inferencer.tile) == (None, 640)
+    assert inferencer.threshold == 0.3
+    assert inferencer.supports == {
+        'ball': dict(
+            images=[Path('labelled/images/s.jpg')],
+            annotations=[Path('labelled/masks/s.png')],
+            class_value=1,
+            tighten=True,
+        )
+    }
+
+
+def test_a_broken_image_gives_exit_code_1_after_the_others(folders, fake, predict):
+    (folders / 'photos' / 'p2.png').write_bytes(b'')
+    code, printed, errors = predict()
+    assert code == 1
+    assert '2 of 3 images segmented' in printed
+    assert 'p2.png: the file is empty' in errors
+    assert {p.name for p in (folders / 'out/masks').iterdir()} == {'p1.png', 'p3.png'}
+
+
+def test_a_second_run_says_what_was_there(folders, fake, predict):
+    predict()
+    code, printed, _ = predict()
+    assert code == 0
+    assert '3 of 3 images segmented, 3 of them before' in printed
+    assert fake[1].predicted == 0
+
+
+@pytest.mark.parametrize('change', ['support', 'threshold', 'model', 'size'])
+def test_other_settings_want_another_folder(folders, fake, predict, change):
+    predict()
+    if change == 'support':
+        draw(folders / 'labelled' / 'images' / 's.jpg', 5)
+    options = dict(
+        support=[],
+        threshold=['--threshold', '0.6'],
+        model=['--model', 'other'],
+        size=['--image-size', '512'],
+    )[change]
+    code, _, errors = predict(*options)
+    assert code == 1
+    assert change in errors and '--overwrite' in errors
+    assert predict('--overwrite', *options)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ('options', 'paths', 'words'),
+    [
+        ([], dict(support=None), '--support'),
+        ([], dict(output=None), 'need each other'),
+        ([], dict(input=None, output=None), '--save-support'),
+        (['--threshold', '1.5'], {}, 'from 0 to 1'),
+        (['--tile', '0'], {}, 'from 1 on'),
+        (['--batch', 'x'], {}, 'whole number'),
+    ],
+)
+def test_usage_errors_have_exit_code_2(folders, fake, predict, options, paths, words):
+    code, _, errors = predict(*options, **paths)
+    assert code == 2
+    assert words in errors
+    assert not fake
+
+
+@pytest.mark.parametrize(
+    ('paths', 'words'),
+    [
+        (dict(support='none'), 'no support none'),
+        (dict(input='none'), 'There is no none'),
+        (dict(input='empty'), 'hold no image'),
+        (dict(output='labelled/images/s.jpg'), 'is a file'),
+        (dict(output='labelled/images/s.jpg/out'), 'cannot be written'),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(folders, fake, predict, paths, words):
+    (folders / 'empty').mkdir()
+    code, _, errors = predict(**paths)
+    assert code == 1
+    assert errors.startswith('error: ') and words in errors
+    assert len(errors.splitlines()) == 1
+    assert not (folders / 'out').exists()
+
+
+def test_interrupted_has_exit_code_130(folders, fake, predict):
+    code, _, errors = predict('--name', 'broken')
+    assert code == 130
+    assert errors.split() == ['interrupted']
+
+
+def test_a_support_is_saved_and_used_again(folders, fake, predict):
+    code, printed, _ = predict('--save-support', 'bank', input=None, output=None)
+    assert (code, printed) == (0, 'support: bank\n')
+    assert predict('--support-bank', 'bank', support=None)[0] == 0
+    assert fake[1].names == ('red',)
+    assert fake[1].supports == {}
+
+
+def test_a_support_that_cannot_be_saved_is_a_sentence(folders, fake, predict):
+    code, _, errors = predict('--save-support', 'photos')
+    assert code == 1
+    assert errors.startswith('error: --save-support photos: it cannot be written')
+
+
+def test_the_module_runs_the_same_command(folders, fake, monkeypatch):
+    words = ['--support', 'labelled', '--input', 'photos', '--output', 'out']
+    monkeypatch.setattr(sys, 'argv', ['mmssp', 'predict', *words])
+    runpy.run_module('mmssp', run_name='__main__')
+    assert len(list((folders / 'out' / 'masks').iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ('words', 'code'), [([], 2), (['train'], 2), (['--help'], 0), (['--version'], 0)]
+)
+def test_the_module_without_a_command_says_how(monkeypatch, capsys, words, code):
+    monkeypatch.setattr(sys, 'argv', ['mmssp', *words])
+    try:
+        runpy.run_module('mmssp', run_name='__main__')
+        found = 0
+    except SystemExit as end:
+        found = end.code
+    out, errors = capsys.readouterr()
+    assert found == code
+    if words == ['--version']:
+        assert out.strip() == mmssp.__version__
+    else:
+        assert 'usage: python -m mmssp predict' in (errors if code else out)
+    assert ("'train'" in errors) == (words == ['train'])
+
+
+def test_launcher_without_torchrun_is_a_sentence(folders, fake, predict, monkeypatch):
+    for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR'):
+        monkeypatch.delenv(name, raising=False)
+    code, _, errors = predict('--launcher', 'pytorch')
+    assert code == 1
+    assert 'torchrun' in errors
+
+
+def test_the_model_finds_the_object(folders, predict):
+    pytest.importorskip('efficientnet_lite_pytorch')
+    code, _, errors = predict('--device', 'cpu', '--image-size', 128)
+    assert code == 0, errors
+    for i in range(1, 4):
+        ball = draw(folders / 'again.png', i)
+        mask = np.asarray(Image.open(folders / 'out' / 'masks' / f'p{i}.png')) == 1
+        assert (mask & ball).sum() / (mask | ball).sum() > 0.5
+    content = json.loads((folders / 'out' / 'annotations.json').read_text())
+    assert len(content['annotations']) == 3
+
+
+@pytest.mark.slow
+def test_two_processes_leave_the_files_of_one(folders):
+    pytest.importorskip('efficientnet_lite_pytorch')
+    for i in range(4, 7):
+        draw(folders / 'photos' / f'p{i}.png', i)
+    (folders / 'photos' / 'p2.png').write_bytes(b'broken')
+    (folders / 'photos' / 'p3.png').write_bytes(b'')
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    options = [
+        '--support',
+        'labelled',
+        '--input',
+        'photos',
+        '--device',
+        'cpu',
+        '--image-size',
+        '128',
+    ]
+    torchrun = f'-m torch.distributed.run --nproc-per-node 2 --master-port {port}'
+    codes, printed = [], []
+    for output, words in (
+        ('one', [TOOL]),
+        ('two', [*torchrun.split(), TOOL, '--launcher', 'pytorch']),
+    ):
+        done = subprocess.run(
+            [sys.executable, *map(str, words), *options, '--output', output],
+            env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        codes.append(done.returncode)
+        printed.append(done.stdout.splitlines())
+        assert '4 of 6 images segmented' in done.stdout, done.stderr
+    assert codes == [1, 1]
+    assert len(contents(folders / 'one')) == 4 * 4 + 4
+    assert contents(folders / 'two') == contents(folders / 'one')
+    # by one process alone, and nothing else, as by the model while it is built
+    assert list(map(len, printed)) == [2, 2]
