@@ -1,17 +1,18 @@
 # make demo: install, draw a data set, train, test, print a table and leave a picture
-# make test: the test suite; make lint: ruff and codespell
+# make test: the test suite; make lint: ruff and codespell; make web: the page
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
 STACK := onedl-mmcv==2.3.6 onedl-mmengine==0.10.12 onedl-mmsegmentation==1.4.2
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+WEB := $(VENV)/.web
 
 # PyTorch's threads spin while they wait; on few cores they then take the time of the
 # data loader's processes
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help install demo test lint format clean
+.PHONY: help install install-web demo web test lint format clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -27,6 +28,16 @@ $(STAMP): setup.py requirements/onedl.txt requirements/demo.txt requirements/tes
 	$(PY) -m pip install -q --disable-pip-version-check $(TORCH)
 	$(PY) -m pip install -q --disable-pip-version-check $(STACK) -e '.[onedl,demo,tests]'
 	@touch $@
+
+# what the page needs, and what its tests in a browser need beside Chromium
+install-web: $(WEB)
+
+$(WEB): $(STAMP) requirements/web.txt
+	$(PY) -m pip install -q --disable-pip-version-check -r requirements/web.txt selenium==4.51.0
+	@touch $@
+
+web: $(WEB)
+	$(PY) demo/web_demo.py
 
 demo: $(STAMP)
 	$(PY) demo/demo.py --out demo_output

@@ -32,7 +32,8 @@ setup(
     # import names, so the user picks one by extra and mmssp/__init__.py checks it.
     install_requires=requirements('runtime'),
     extras_require={
-        name: requirements(name) for name in ('onedl', 'mim', 'demo', 'tests')
+        name: requirements(name)
+        for name in ('onedl', 'mim', 'demo', 'web', 'ray', 'tests')
     },
     zip_safe=False,
 )

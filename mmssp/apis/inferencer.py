@@ -24,7 +24,6 @@ from .support_check import leave_one_out
 DTYPES = {'float16': torch.float16, 'bfloat16': torch.bfloat16}
 TOP_SHARE = 0.01
 """Of a query's pixels, those most like the class, that tell whether it is there."""
-TOP_LEAST = 12
 
 
 class FewShotInferencer:
@@ -69,7 +68,7 @@ class FewShotInferencer:
         image_size: int | None = 480,
         tile: int | None = None,
         threshold: float = 0.5,
-        presence_threshold: float = 0.65,
+        presence_threshold: float = 0.55,
         max_pixels: int = 200_000_000,
     ) -> None:
         if dtype not in (None, 'float32', *DTYPES):
@@ -153,6 +152,11 @@ class FewShotInferencer:
             ValueError: An image or annotation cannot be read, does not fit, or marks no
                 foreground. Nothing has changed then.
         """
+        if not isinstance(images, (list, tuple)):
+            # boxes or polygons of one image may be several
+            alone = isinstance(annotations, (list, tuple)) and len(annotations) == 1
+            images = [images]
+            annotations = annotations if alone else [annotations]
         images, annotations = _as_list(images), _as_list(annotations)
         if not images or len(images) != len(annotations):
             raise ValueError(
@@ -366,8 +370,8 @@ def presence(first_guess: Tensor) -> float:
         In [0, 1].
     """
     probability = first_guess.softmax(1)[0, 1].flatten()
-    number = max(TOP_LEAST, round(TOP_SHARE * len(probability)))
-    return float(probability.topk(min(number, len(probability))).values.mean())
+    number = max(1, round(TOP_SHARE * len(probability)))
+    return float(probability.topk(number).values.mean())
 
 
 def resized(image: np.ndarray, side: int) -> np.ndarray:

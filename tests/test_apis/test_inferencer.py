@@ -96,6 +96,13 @@ def test_names_of_each_image_set_several_classes_at_once(inferencer):
     assert inferencer.num_shots == {'red': 1, 'blue': 1}
 
 
+def test_one_image_may_have_several_boxes(inferencer):
+    image, _ = scene('red', 'blue')
+    inferencer.set_support(image, [Box(4, 4, 30, 30), Box(60, 4, 90, 30)])
+    inferencer.set_support([image], [[Box(4, 4, 30, 30), Box(60, 4, 90, 30)]], 'listed')
+    assert inferencer.num_shots == {'object': 1, 'listed': 1}
+
+
 def test_setting_a_class_again_replaces_it(inferencer):
     set_red(inferencer, shots=3)
     assert inferencer.num_shots == {'red': 3}

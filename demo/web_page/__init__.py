@@ -1,0 +1,1 @@
+"""The parts of `web_demo.py`: sessions, drawings, pictures, downloads, and the page."""
