@@ -31,9 +31,11 @@ def test_files_named_in_commands_exist():
 
 @pytest.fixture
 def configs(tmp_path) -> dict[str, Config]:
-    """The README's Python blocks as configs, by what they are about."""
+    """The README's configs, by what they are about."""
     found = {}
     for i, block in enumerate(re.findall(r'```python\n(.+?)```', README, re.DOTALL)):
+        if '_base_' not in block:
+            continue
         path = tmp_path / f'block{i}.py'
         path.write_text(block.replace("'./", f"'{ROOT / 'configs'}/"))
         name = 'own data' if 'data/mine' in block else 'backbone'
@@ -60,3 +62,19 @@ def test_own_data_are_loaded_as_written(configs, tmp_path):
     assert len(dataset) == 5000
     assert set(dataset.metainfo['class_names'].values()) == {'nut', 'washer'}
     assert dataset[0]['data_samples'].class_name in ('nut', 'washer')
+
+
+def test_segmenting_own_images_works_as_written(tmp_path, monkeypatch):
+    pytest.importorskip('efficientnet_lite_pytorch')
+    blocks = re.findall(r'```python\n(.+?)```', README, re.DOTALL)
+    (block,) = (block for block in blocks if 'FewShotInferencer' in block)
+    pairs = draw(3, 3)
+    for name, (image, mask) in zip(('a', 'b', 'query'), pairs, strict=True):
+        cv2.imwrite(str(tmp_path / f'{name}.jpg'), image.repeat(4, 0).repeat(4, 1))
+        object_mask = (mask == 1).astype('uint8').repeat(4, 0).repeat(4, 1)
+        cv2.imwrite(str(tmp_path / f'{name}.png'), object_mask)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(block, 'README.md', 'exec'), names)
+    assert names['result'].mask.shape == (192, 192)
+    assert set(names['result'].scores) == {'screw'}
