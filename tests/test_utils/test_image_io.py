@@ -1,7 +1,9 @@
 """Reading images and index masks: every kind of pixels, every kind of damage."""
 
 import io
+import struct
 import warnings
+import zlib
 
 import cv2
 import numpy as np
@@ -182,9 +184,28 @@ def test_grey_mask_gives_its_values_255_included():
 @pytest.mark.parametrize('bits', [2, 4])
 def test_grey_mask_of_few_bits_gives_the_stored_samples(bits):
     indices = INDICES & (2**bits - 1)
-    data = encode(indices, bits=bits)
-    assert Image.open(io.BytesIO(data)).tile[0][3] == f'L;{bits}'
-    np.testing.assert_array_equal(read_mask(data), indices)
+    np.testing.assert_array_equal(read_mask(grey_png(indices, bits)), indices)
+
+
+def grey_png(samples: np.ndarray, bits: int) -> bytes:
+    """A grey PNG of 2 or 4 bits a sample, which Pillow does not write in every version."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        checksum = zlib.crc32(name + data)
+        return struct.pack('>I', len(data)) + name + data + struct.pack('>I', checksum)
+
+    height, width = samples.shape
+    rows = b''
+    for row in samples:
+        flat = np.unpackbits(row.astype(np.uint8)[:, None], axis=1)[:, 8 - bits :]
+        rows += b'\0' + np.packbits(flat.ravel()).tobytes()
+    header = struct.pack('>IIBBBBB', width, height, bits, 0, 0, 0, 0)
+    return (
+        b'\x89PNG\r\n\x1a\n'
+        + chunk(b'IHDR', header)
+        + chunk(b'IDAT', zlib.compress(rows))
+        + chunk(b'IEND', b'')
+    )
 
 
 def test_black_and_white_mask_gives_0_and_1():
