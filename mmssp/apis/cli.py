@@ -113,10 +113,10 @@ def parse_args(
     how.add_argument(
         '--presence-threshold',
         type=_share,
-        default=0.55,
+        default=0.65,
         metavar='P',
         help='presence score from which on a class is in an image; one below it gets no '
-        'pixel; 0 takes every class as present (default: 0.55)',
+        'pixel; 0 takes every class as present (default: 0.65)',
     )
     how.add_argument(
         '--image-size',

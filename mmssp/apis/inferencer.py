@@ -68,7 +68,7 @@ class FewShotInferencer:
         image_size: int | None = 480,
         tile: int | None = None,
         threshold: float = 0.5,
-        presence_threshold: float = 0.55,
+        presence_threshold: float = 0.65,
         max_pixels: int = 200_000_000,
     ) -> None:
         if dtype not in (None, 'float32', *DTYPES):
@@ -308,14 +308,20 @@ class FewShotInferencer:
 
     def _shot(self, image: np.ndarray, mask: np.ndarray) -> tuple[Tensor, Tensor]:
         features = self._encode(image)[0]
-        size = tuple(8 * side for side in features.shape[-2:])
-        mask = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-        if not (mask == 1).any():
-            raise ValueError(
-                'the marked object is too small to be seen by the model; crop the '
-                'image around it, or use a larger image_size'
-            )
-        return features, torch.from_numpy(mask).to(self.device)
+        size = features.shape[-2:]
+        fine = tuple(8 * side for side in size)
+        small = cv2.resize(mask, fine[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        weight = torch.from_numpy((small == 1).astype(np.float32))[None, None]
+        seen = torch.nn.functional.interpolate(
+            weight, size, mode='bilinear', align_corners=True
+        )
+        if not seen.any():
+            # pooling would pass between so few pixels: the cells that hold most of them
+            share = (mask == 1).astype(np.float32)
+            share = cv2.resize(share, size[::-1], interpolation=cv2.INTER_AREA)
+            small = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+            small[share == share.max()] = 1
+        return features, torch.from_numpy(small).to(self.device)
 
     def _support(self, shots: Sequence[tuple[Tensor, Tensor]]) -> Support:
         head = self.model.decode_head

@@ -103,6 +103,16 @@ def test_one_image_may_have_several_boxes(inferencer):
     assert inferencer.num_shots == {'object': 1, 'listed': 1}
 
 
+@pytest.mark.parametrize('place', [(0, 0), (50, 61), (95, 127)])
+def test_an_object_of_one_pixel_is_seen(place, inferencer):
+    image, masks = scene('red')
+    mask = np.zeros_like(masks['red'])
+    mask[place] = 1
+    inferencer.set_support(image, mask, 'dot')
+    (support,) = inferencer._supports.values()
+    assert support.prototypes['foreground'].abs().sum() > 0
+
+
 def test_setting_a_class_again_replaces_it(inferencer):
     set_red(inferencer, shots=3)
     assert inferencer.num_shots == {'red': 3}
