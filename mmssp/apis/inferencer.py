@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..models.prototypes import mean_prototypes
+from ..utils.precision import autocast_dtype
 from .annotations import to_mask
 from .encoding import encode_image
 from .explanation import Explanation
@@ -21,7 +22,6 @@ from .result import Result, checked_share
 from .support_bank import Support, load_bank, save_bank
 from .support_check import leave_one_out
 
-DTYPES = {'float16': torch.float16, 'bfloat16': torch.bfloat16}
 TOP_SHARE = 0.01
 """Of a query's pixels, those most like the class, that tell whether it is there."""
 
@@ -71,8 +71,7 @@ class FewShotInferencer:
         presence_threshold: float = 0.65,
         max_pixels: int = 200_000_000,
     ) -> None:
-        if dtype not in (None, 'float32', *DTYPES):
-            raise ValueError(f'dtype={dtype!r}: expected one of {[None, *DTYPES]}')
+        self.dtype = autocast_dtype(dtype)
         for name, value in (('image_size', image_size), ('tile', tile)):
             if value is not None and (not isinstance(value, int) or value < 32):
                 raise ValueError(
@@ -85,7 +84,6 @@ class FewShotInferencer:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:
             raise ValueError(f'device={device!r} cannot be used: {error}') from error
-        self.dtype = DTYPES.get(dtype)
         self.image_size = image_size
         self.tile = tile
         self.threshold = checked_share('threshold', threshold)

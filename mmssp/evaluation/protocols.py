@@ -6,7 +6,7 @@ those of HSNet (ICCV 2021), PFENet (TPAMI 2020) and BAM (CVPR 2022).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 BENCHMARKS = ('pascal5i', 'coco20i')
@@ -143,20 +143,12 @@ _PFENET = Protocol(
     fold_order=_both('contiguous', 'interleaved'),
     remove_novel_images=False,
 )
-_BAM = Protocol(
+_BAM = replace(
+    _PFENET,
     name='bam',
-    version=1,
-    image_size=_both(473, 641),
-    keep_ratio=True,
-    score_at_input_size=False,
-    ignored_support='ignore',
-    sampling=_both('in_order', 'in_order'),
-    min_pixels=2048,
     num_episodes=_both(1000, 1000),
     # its release draws five of its own
     seeds=(321, 322, 323, 324, 325),
-    undrawn_classes_count=True,
-    fold_order=_both('contiguous', 'interleaved'),
     remove_novel_images=True,
 )
 PROTOCOLS = {p.name: p for p in (_SSP, _HSNET, _PFENET, _BAM)}

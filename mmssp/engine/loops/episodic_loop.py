@@ -20,11 +20,11 @@ from ...datasets.episodic_dataset import EpisodicDataset
 from ...datasets.image_views import ImageViews, Visit
 from ...models.prototypes import mean_prototypes
 from ...utils.memory import free_memory
+from ...utils.precision import autocast_dtype
 from .episode_plan import Waiting, plan_visits, share, support_keys
 
 FREE_SHARE = 0.25
 """Of the memory that is free, for features that wait, where no budget is given."""
-DTYPES = {'float16': torch.float16, 'bfloat16': torch.bfloat16}
 
 
 @dataclass
@@ -95,8 +95,7 @@ class _EpisodicLoop:
         compile: bool = False,
         **kwargs,
     ) -> None:
-        if dtype not in (None, 'float32', *DTYPES):
-            raise ValueError(f'dtype={dtype!r}: expected one of {[None, *DTYPES]}')
+        encoded_as = autocast_dtype(dtype)
         if feature_budget is not None and feature_budget < 0:
             raise ValueError(
                 f'feature_budget={feature_budget}: expected bytes, 0 or more'
@@ -105,7 +104,7 @@ class _EpisodicLoop:
             dataloader = dict(dataloader, batch_size=1)
         super().__init__(runner, dataloader, evaluator, **kwargs)
         self.feature_budget = feature_budget
-        self.dtype = DTYPES.get(dtype)
+        self.dtype = encoded_as
         self.channels_last = channels_last
         self.compile = compile
         if self.dtype is not None:
