@@ -1,10 +1,11 @@
 """How a command ends: with a sentence where we know what is wrong."""
 
+import inspect
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -14,12 +15,13 @@ EXPECTED = (ValueError, OSError, ImportError)
 def run(main: Callable[[], None]) -> None:
     """Run a command; exit with one sentence on an error that mmssp itself explains.
 
-    Errors raised inside mmssp with a message for the user end the command with exit code
-    1 and that message; others keep their traceback. Ctrl-C ends with exit code 130. Set
-    ``MMSSP_TRACEBACK=1`` to see every traceback.
+    Errors raised inside mmssp, or beside the command, with a message for the user end the
+    command with exit code 1 and that message, and so do those of the operating system: a
+    full disk, a folder without permission. Others keep their traceback. Ctrl-C ends with
+    exit code 130. Set ``MMSSP_TRACEBACK=1`` to see every traceback.
 
     Args:
-        main: The command.
+        main: The command, a function of the script.
     """
     try:
         main()
@@ -27,14 +29,17 @@ def run(main: Callable[[], None]) -> None:
         print('\ninterrupted', file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        message = explanation(error)
+        folders = (PACKAGE, Path(inspect.getfile(main)).resolve().parent)
+        message = _system_error(error) or explanation(error, folders)
         if message is None or os.environ.get('MMSSP_TRACEBACK'):
             raise
         print(f'error: {message}', file=sys.stderr)
         sys.exit(1)
 
 
-def explanation(error: BaseException) -> str | None:
+def explanation(
+    error: BaseException | None, folders: Iterable[Path] = (PACKAGE,)
+) -> str | None:
     """The message of the error in the chain that mmssp raised itself, if there is one.
 
     Registries catch errors of constructors and raise them again with a prefix, so the
@@ -42,6 +47,7 @@ def explanation(error: BaseException) -> str | None:
 
     Args:
         error: What ended the command.
+        folders: Errors raised by code in or below these are mmssp's own.
 
     Returns:
         The message, or None.
@@ -54,10 +60,22 @@ def explanation(error: BaseException) -> str | None:
             if message is not None:
                 return message
             frames = traceback.extract_tb(error.__traceback__)
-            if frames and PACKAGE in Path(frames[-1].filename).resolve().parents:
+            if frames and _is_in(folders, frames[-1].filename):
                 return str(error)
         error = error.__cause__ or error.__context__
     return None
+
+
+def _system_error(error: BaseException) -> str | None:
+    """The operating system's own words, and the file they are about."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    return f'{error.filename}: {error.strerror}' if error.filename else error.strerror
+
+
+def _is_in(folders: Iterable[Path], file: str) -> bool:
+    parents = Path(file).resolve().parents
+    return any(folder in parents for folder in folders)
 
 
 def _from_worker(text: str) -> str | None:
@@ -68,7 +86,7 @@ def _from_worker(text: str) -> str | None:
     if 'in DataLoader worker process' not in text:
         return None
     files = list(re.finditer(r'^  File "(.+)", line \d+, in .+$', text, re.MULTILINE))
-    if not files or PACKAGE not in Path(files[-1][1]).resolve().parents:
+    if not files or not _is_in((PACKAGE,), files[-1][1]):
         return None
     message = re.search(
         r'^\w+(?:Error|Exception): (.*)', text[files[-1].end() :], re.M | re.S

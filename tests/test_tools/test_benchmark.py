@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from commands import exit_code
 from mmseg.registry import MODELS
 
 sys.path.append(str(Path(__file__).parents[1] / 'test_models'))
@@ -312,19 +313,11 @@ def test_precision_compares_scores(bench):
 
 
 @pytest.fixture
-def command(bench, monkeypatch, capsys):
+def command(bench, capsys):
     """Run the command line: (exit code, stdout, stderr)."""
 
     def run(*args: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, 'argv', ['benchmark.py', *args])
-        code = 0
-        try:
-            bench.tool.run(bench.tool.main)
-        except SystemExit as end:
-            code = end.code
-            if isinstance(code, str):
-                print(code, file=sys.stderr)
-                code = 1
+        code = exit_code(lambda: bench.tool.run(bench.tool.main), *args)
         return code, *capsys.readouterr()
 
     return run
