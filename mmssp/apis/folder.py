@@ -14,15 +14,8 @@ import numpy as np
 import torch
 from mmengine.dist import get_dist_info
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
+from ..utils.progress import progress_bar
 from .contact_sheet import write_contact_sheet
 from .inputs import ImageReader, InputItem, Pattern, list_inputs
 from .output_folder import SUMMARIES, prepare_output
@@ -124,7 +117,9 @@ def predict_folder(
     )
     show = sys.stderr.isatty() if progress is None else progress
     with (
-        _bar() if show and rank == 0 else nullcontext() as bar,
+        progress_bar(Console(stderr=True), transient=True)
+        if show and rank == 0
+        else nullcontext() as bar,
         ImageReader() as reader,
     ):
         total = sum(map(len, batches))
@@ -259,19 +254,6 @@ def _items(
 def _sentence(error: BaseException, item: InputItem) -> str:
     # the name stands before it wherever it is shown
     return str(error).removeprefix(f'{item.source}: ') or type(error).__name__
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn('ETA'),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
 
 
 def _on_first(function: Callable[[], Any]) -> Any:

@@ -10,11 +10,11 @@ from PIL import Image
 
 from ..utils.image_io import (
     Source,
-    _orientation,
-    _scale_deep_grey,
     image_size,
     orient,
+    pil_orientation,
     read_image,
+    scale_deep_grey,
 )
 
 MAX_PIXELS = 200_000_000
@@ -191,11 +191,11 @@ def _from_pil(image: Image.Image, max_pixels: int) -> np.ndarray:
         # Odd EXIF or palette transparency; neither changes the colours read.
         warnings.simplefilter('ignore')
         name = load_pil(image, 'image', max_pixels)
-        orientation = _orientation(image)
+        orientation = pil_orientation(image)
         deep_grey = image.mode.startswith('I') or image.mode == 'F'
         pixels = np.asarray(image if deep_grey else image.convert('RGB'))
     if deep_grey:
-        grey = _scale_deep_grey(pixels, name)
+        grey = scale_deep_grey(pixels, name)
         pixels = np.broadcast_to(grey[..., None], (*grey.shape, 3))
     return np.array(orient(pixels, orientation), order='C')
 

@@ -44,12 +44,12 @@ def read_image(
             limit, or of floats or 32-bit integers, which have no agreed range.
     """
     with _opened(source, backend_args) as image:
-        orientation = _orientation(image) if apply_orientation else 1
+        orientation = pil_orientation(image) if apply_orientation else 1
         deep_grey = image.mode.startswith('I') or image.mode == 'F'
         as_is = deep_grey or image.mode == 'RGB'
         pixels = np.asarray(image if as_is else image.convert('RGB'))
     if deep_grey:
-        pixels = _scale_deep_grey(pixels, _name(source))
+        pixels = scale_deep_grey(pixels, _name(source))
         code = cv2.COLOR_GRAY2BGR
     else:
         code = cv2.COLOR_RGB2BGR
@@ -146,7 +146,7 @@ def image_orientation(source: Source, *, backend_args: dict | None = None) -> in
         ValueError: It is empty, no image, or too large for Pillow's limit.
     """
     with _opened(source, backend_args, check=False) as image:
-        return _orientation(image)
+        return pil_orientation(image)
 
 
 def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -260,7 +260,8 @@ def _raw_mode(image: Image.Image) -> str:
     return arguments if isinstance(arguments, str) else ''
 
 
-def _orientation(image: Image.Image) -> int:
+def pil_orientation(image: Image.Image) -> int:
+    """EXIF orientation of an open image, 1..8; 1 where there is none or it is damaged."""
     try:
         orientation = image.getexif().get(ORIENTATION_TAG, 1)
     except Exception:  # damaged EXIF takes nothing from the pixels, which are fine
@@ -268,8 +269,19 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
-def _scale_deep_grey(pixels: np.ndarray, name: str) -> np.ndarray:
-    """(H,W) of 16-bit grey → (H,W) uint8; rounded to nearest."""
+def scale_deep_grey(pixels: np.ndarray, name: str) -> np.ndarray:
+    """Grey levels of 16 bits, scaled to 8.
+
+    Args:
+        pixels: (H,W), any integers in 0..65535.
+        name: Of the image, for the message.
+
+    Returns:
+        (H,W) uint8; rounded to nearest.
+
+    Raises:
+        ValueError: Floats, or values out of that range.
+    """
     low, high = pixels.min(), pixels.max()
     if pixels.dtype.kind == 'f' or low < 0 or high > 65535:
         raise ValueError(

@@ -11,14 +11,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TextColumn
+
+from ...utils.progress import progress_bar
 
 
 @HOOKS.register_module()
@@ -109,15 +104,9 @@ class ProgressBarHook(Hook):
             return
         if not self._bars:
             self._line = StatusLine(runner.logger)
-        bar = Progress(
-            TextColumn('{task.description}'),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn('ETA'),
-            TimeRemainingColumn(),
+        bar = progress_bar(
+            Console(file=self._line.stream, force_terminal=True),
             TextColumn('{task.fields[score]}'),
-            console=Console(file=self._line.stream, force_terminal=True),
             auto_refresh=False,
             speed_estimate_period=self.estimate_seconds,
         )
