@@ -35,7 +35,7 @@ class CocoSegDataset(BaseSegDataset):
             and ``palette``. Without classes here and in ``METAINFO``, the JSON's
             categories in the order of their ids.
         cache_dir: Where the masks are kept; None: the folder ``coco`` in
-            ``$MMSSP_CACHE``, else ``$XDG_CACHE_HOME/mmssp``, else ``~/.cache/mmssp``.
+            that of :func:`mmssp.utils.files.cache_root`, e.g. ``~/.cache/mmssp``.
         workers: Processes that draw; None takes all CPUs.
         reduce_zero_label: Must stay False: label 0 is background here.
         lazy_init: Draw nothing until the data is asked for. The JSON is read all the

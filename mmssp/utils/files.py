@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
 
 
 @contextmanager
@@ -76,9 +77,9 @@ def locked(path: Path, waiting_for: str, optional: bool = False) -> Iterator[Non
 def cache_root() -> Path:
     """The folder for everything that can be made again.
 
-    ``$MMSSP_CACHE``, else ``$XDG_CACHE_HOME/mmssp``, else ``~/.cache/mmssp``.
+    ``$MMSSP_CACHE``, else the platform's place for caches: on Linux
+    ``$XDG_CACHE_HOME/mmssp`` or ``~/.cache/mmssp``.
     """
     if os.environ.get('MMSSP_CACHE'):
         return Path(os.environ['MMSSP_CACHE'])
-    base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    return Path(base) / 'mmssp'
+    return user_cache_path('mmssp', appauthor=False)
