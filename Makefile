@@ -1,5 +1,6 @@
 # make demo: install, draw a data set, train, test, print a table and leave a picture
-# make test: the test suite; make lint: ruff and codespell; make web: the page
+# make test: the tests that take seconds; make test-all: all of them
+# make lint: ruff and codespell; make format: mend what they can; make web: the page
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
@@ -12,10 +13,10 @@ WEB := $(VENV)/.web
 # data loader's processes
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help install install-web demo web test lint format clean
+.PHONY: help install install-web demo web test test-all lint format clean
 
 help:
-	@sed -n '1,2s/^# //p' Makefile
+	@sed -n '1,/^[^#]/s/^# //p' Makefile
 
 install: $(STAMP)
 
@@ -43,6 +44,10 @@ demo: $(STAMP)
 	$(PY) demo/demo.py --out demo_output
 
 test: $(STAMP)
+	$(PY) -m pytest -m 'not slow'
+
+# what needs the page's packages or Chromium skips without them: make install-web
+test-all: $(STAMP)
 	$(PY) -m pytest
 
 lint: $(STAMP)
