@@ -5,6 +5,7 @@ import math
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from ..utils.files import atomic_path
 from .protocols import get_protocol
@@ -23,7 +24,7 @@ KINDS = {
 EPISODE_KINDS = {'run': int, 'index': int, 'class_id': int, 'query': str}
 
 
-def read_results(path: str | os.PathLike) -> dict:
+def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What ``tools/test.py --out`` wrote.
 
     Args:
@@ -76,7 +77,7 @@ def read_results(path: str | os.PathLike) -> dict:
     )
 
 
-def write_report(path: str | os.PathLike, report: dict) -> None:
+def write_report(path: str | os.PathLike[str], report: dict[str, Any]) -> None:
     """Write JSON; the file appears whole or not at all. Folders are made.
 
     Args:
@@ -93,7 +94,7 @@ def write_report(path: str | os.PathLike, report: dict) -> None:
         raise OSError(_unwritable(path, error)) from error
 
 
-def check_writable(path: str | os.PathLike) -> None:
+def check_writable(path: str | os.PathLike[str]) -> None:
     """Fail now rather than after the work whose result shall go into a file.
 
     Args:
@@ -112,11 +113,11 @@ def check_writable(path: str | os.PathLike) -> None:
         raise OSError(f'{path} is a folder: name a file to write in it')
 
 
-def _unwritable(path: str | os.PathLike, error: OSError) -> str:
+def _unwritable(path: str | os.PathLike[str], error: OSError) -> str:
     return f'{path} cannot be written ({error.strerror}): choose another place'
 
 
-def _unfit(content: dict, kinds: dict) -> list[str]:
+def _unfit(content: dict[str, Any], kinds: dict[str, Any]) -> list[str]:
     """Names whose values are not there or of another kind; True is no number."""
     return [
         name
@@ -132,7 +133,7 @@ def _unfit_in_record(record: object) -> list[str]:
     supports = record.get('supports')
     if not isinstance(supports, list) or not all(isinstance(s, str) for s in supports):
         unfit.append('supports')
-    both, either = record.get('intersection'), record.get('union')
+    both, either = record.get('intersection', ()), record.get('union', ())
     bad = [
         name
         for name, pixels in (('intersection', both), ('union', either))
@@ -146,7 +147,10 @@ def _unfit_in_record(record: object) -> list[str]:
 
 
 def _check_scores(
-    report: dict, episodes: list[dict], names: dict[int, str], path: object
+    report: dict[str, Any],
+    episodes: list[dict[str, Any]],
+    names: dict[int, str],
+    path: object,
 ) -> None:
     """Files changed by hand, and those that another version would score differently."""
     undrawn_classes_count = get_protocol(report['protocol']).undrawn_classes_count
@@ -160,7 +164,9 @@ def _check_scores(
             )
 
 
-def _class_names(report: dict, drawn: list[int], path: object) -> dict[int, str]:
+def _class_names(
+    report: dict[str, Any], drawn: list[int], path: object
+) -> dict[int, str]:
     names = report.get('class_names')
     if names is not None:
         missing = [c for c in drawn if str(c) not in names]
