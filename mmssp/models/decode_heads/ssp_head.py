@@ -1,7 +1,7 @@
 """The decode head of SSP: matching without learned parameters, and its losses."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
@@ -31,7 +31,7 @@ class SelfSupport(NamedTuple):
     sums: WeightedSums
 
 
-def cross_entropy(loss_weight: float) -> dict:
+def cross_entropy(loss_weight: float) -> dict[str, Any]:
     """Config of the published loss: the mean is over the pixels that are not ignored."""
     return dict(type='CrossEntropyLoss', avg_non_ignore=True, loss_weight=loss_weight)
 
@@ -91,9 +91,9 @@ class SSPHead(BaseDecodeHead):
         global_background_weight: float = 0.3,
         refine_weights: tuple[float, float, float] = (0.5, 0.2, 0.3),
         refine_logit_weight: float = 0.7,
-        loss_decode: dict | Sequence[dict] = cross_entropy(1.0),
-        loss_query_self: dict | None = cross_entropy(1.0),
-        loss_support_self: dict | None = cross_entropy(0.2),
+        loss_decode: dict[str, Any] | Sequence[dict[str, Any]] = cross_entropy(1.0),
+        loss_query_self: dict[str, Any] | None = cross_entropy(1.0),
+        loss_support_self: dict[str, Any] | None = cross_entropy(0.2),
         align_corners: bool = True,
         **kwargs,
     ) -> None:
@@ -472,7 +472,7 @@ class SSPHead(BaseDecodeHead):
         return total
 
 
-def _build(loss: dict | Sequence[dict] | None) -> nn.Module | None:
+def _build(loss: dict[str, Any] | Sequence[dict[str, Any]] | None) -> nn.Module | None:
     if loss is None:
         return None
     if isinstance(loss, dict):

@@ -1,6 +1,7 @@
 """The few-shot segmentor: one shared backbone for query and supports, then matching."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
@@ -31,7 +32,7 @@ class FewShotEncoderDecoder(EncoderDecoder):
         ValueError: If an auxiliary head is configured, or the head cannot match.
     """
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if self.with_auxiliary_head:
             raise ValueError(
@@ -85,7 +86,9 @@ class FewShotEncoderDecoder(EncoderDecoder):
             query_features, shots = self.encode(query), self.encode(shots)
         return query_features, shots.unflatten(0, episodes)
 
-    def loss(self, inputs: dict, data_samples: SampleList) -> dict[str, Tensor]:
+    def loss(
+        self, inputs: dict[str, Any], data_samples: SampleList
+    ) -> dict[str, Tensor]:
         """Losses of a batch of episodes.
 
         Args:
@@ -107,7 +110,7 @@ class FewShotEncoderDecoder(EncoderDecoder):
         return self.decode_head.loss(query, support, truth, inputs['support_mask'])
 
     def predict(
-        self, inputs: dict, data_samples: SampleList | None = None
+        self, inputs: dict[str, Any], data_samples: SampleList | None = None
     ) -> SampleList:
         """Masks of the queries.
 
@@ -191,7 +194,9 @@ class FewShotEncoderDecoder(EncoderDecoder):
             sample.pred_sem_seg = PixelData(data=(logits[1:] > logits[:1]).long())
         return data_samples
 
-    def _forward(self, inputs: dict, data_samples: SampleList | None = None) -> Tensor:
+    def _forward(
+        self, inputs: dict[str, Any], data_samples: SampleList | None = None
+    ) -> Tensor:
         """Final logits (B,2,H,W) at the query's input size."""
         query, support = self.encode_episodes(inputs['query'], inputs['support'])
         final = self.decode_head.match(query, support, inputs['support_mask'])['final']
