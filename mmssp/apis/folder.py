@@ -45,13 +45,13 @@ class FolderReport:
 def predict_folder(
     inferencer: Any,
     inputs: Pattern | Sequence[Pattern] | Sequence[InputItem],
-    output: str | os.PathLike,
+    output: str | os.PathLike[str],
     *,
     threshold: float | None = None,
     batch: int = 1,
     every: int = 1,
     overwrite: bool = False,
-    settings: dict | None = None,
+    settings: dict[str, Any] | None = None,
     progress: bool | None = None,
 ) -> FolderReport:
     """Segment all images behind paths and patterns, and write all that is found.
@@ -123,7 +123,11 @@ def predict_folder(
         ImageReader() as reader,
     ):
         total = sum(map(len, batches))
-        task = bar and bar.add_task('images', total=total, completed=report.resumed)
+        task = (
+            bar.add_task('images', total=total, completed=report.resumed)
+            if bar
+            else None
+        )
         for some, is_done in zip(batches, finished, strict=True):
             if is_done:
                 continue
@@ -132,7 +136,7 @@ def predict_folder(
                     inferencer, some, output, digest, threshold=threshold, reader=reader
                 )
             )
-            if bar:
+            if bar and task is not None:
                 bar.advance(task, len(some))
     parts = _gathered((report.resumed, report.failures))
     report.resumed = sum(resumed for resumed, _ in parts)
@@ -239,7 +243,7 @@ def support_fingerprint(inferencer: Any) -> str:
 
 
 def _items(
-    inputs: Pattern | Sequence, every: int, output: str | os.PathLike
+    inputs: Pattern | Sequence[Any], every: int, output: str | os.PathLike[str]
 ) -> list[InputItem]:
     if not isinstance(inputs, (str, os.PathLike)) and all(
         isinstance(item, InputItem) for item in inputs
@@ -261,7 +265,7 @@ def _on_first(function: Callable[[], Any]) -> Any:
     rank, world = get_dist_info()
     if world == 1:
         return function()
-    outcome: list = [None]
+    outcome: list[Any] = [None]
     if rank == 0:
         try:
             outcome = [function()]
@@ -273,7 +277,7 @@ def _on_first(function: Callable[[], Any]) -> Any:
     return outcome[0]
 
 
-def _gathered(value: Any) -> list:
+def _gathered(value: Any) -> list[Any]:
     """What each process has, in all processes."""
     world = get_dist_info()[1]
     values = [value] * world

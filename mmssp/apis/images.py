@@ -22,7 +22,7 @@ CHANNEL_ORDERS = ('rgb', 'bgr')
 
 
 def read_any_image(
-    image: str | os.PathLike | bytes | Image.Image | np.ndarray,
+    image: str | os.PathLike[str] | bytes | Image.Image | np.ndarray,
     *,
     channel_order: str = 'rgb',
     max_pixels: int = MAX_PIXELS,
@@ -94,7 +94,7 @@ def check_source(
     return height, width
 
 
-def check_file(path: str | os.PathLike, expected: str = 'an image file') -> None:
+def check_file(path: str | os.PathLike[str], expected: str = 'an image file') -> None:
     """Refuse what is no readable local file.
 
     Args:
@@ -213,7 +213,7 @@ def _from_array(array: np.ndarray, channel_order: str, max_pixels: int) -> np.nd
             f'the image array has the shape {shape}; expected (H,W), (H,W,1), (H,W,3) '
             f'or (H,W,4).{hint}'
         )
-    check_size(*array.shape[:2], f'the image array of the shape {shape}', max_pixels)
+    check_size(shape[0], shape[1], f'the image array of the shape {shape}', max_pixels)
     pixels = _as_bytes(array)[..., :3]
     if channel_order == 'bgr':
         pixels = pixels[..., ::-1]

@@ -15,6 +15,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import nn
 
+from ..models.segmentors import FewShotEncoderDecoder
 from ..utils.checkpoints import check_pretrained
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -22,8 +23,10 @@ FOLDERS = (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs')
 
 
 def build_model(
-    model: str | os.PathLike, weights: str | os.PathLike | None, device: torch.device
-) -> nn.Module:
+    model: str | os.PathLike[str],
+    weights: str | os.PathLike[str] | None,
+    device: torch.device,
+) -> FewShotEncoderDecoder:
     """A few-shot segmentor, ready to predict.
 
     Args:
@@ -73,7 +76,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def find_config(model: str | os.PathLike) -> Path:
+def find_config(model: str | os.PathLike[str]) -> Path:
     """The config file of a model.
 
     Args:
@@ -99,7 +102,7 @@ def find_config(model: str | os.PathLike) -> Path:
     )
 
 
-def load_weights(model: nn.Module, weights: str | os.PathLike) -> None:
+def load_weights(model: nn.Module, weights: str | os.PathLike[str]) -> None:
     """Load a checkpoint's tensors, all of them; nothing in it is run.
 
     Args:
@@ -130,7 +133,7 @@ def load_weights(model: nn.Module, weights: str | os.PathLike) -> None:
         raise ValueError(f'{path} does not fit the model: {error}') from error
 
 
-def fingerprint(model: nn.Module) -> str:
+def fingerprint(model: FewShotEncoderDecoder) -> str:
     """What prototypes depend on: weights, normalisation and the kind of the model.
 
     Args:
