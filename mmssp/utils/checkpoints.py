@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -30,7 +31,7 @@ def check_pretrained(cfg: Config) -> None:
     )
 
 
-def load_for_test(runner: Runner, checkpoint: str) -> dict:
+def load_for_test(runner: Runner, checkpoint: str) -> dict[str, Any]:
     """Load trained weights into a runner's model, all of them and nothing else.
 
     Args:
@@ -67,7 +68,9 @@ def load_for_test(runner: Runner, checkpoint: str) -> dict:
     return trained_on if isinstance(trained_on, dict) else {}
 
 
-def training_departures(trained_on: dict, tested_on: dict) -> list[str]:
+def training_departures(
+    trained_on: dict[str, Any], tested_on: dict[str, Any]
+) -> list[str]:
     """What a checkpoint's training has against a few-shot test of it, in words.
 
     Args:

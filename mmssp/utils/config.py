@@ -12,7 +12,7 @@ from ..evaluation.protocols import get_protocol
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
-def load_config(path: str, options: dict | None = None) -> Config:
+def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
     """Read a config file and override settings of it.
 
     Args:
@@ -30,7 +30,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
     return cfg
 
 
-def episodic_datasets(cfg: Config, *dataloaders: str) -> Iterator[dict]:
+def episodic_datasets(cfg: Config, *dataloaders: str) -> Iterator[dict[str, Any]]:
     """The EpisodicDataset configs inside dataloaders, wrapped ones included.
 
     Args:
@@ -48,7 +48,7 @@ def episodic_datasets(cfg: Config, *dataloaders: str) -> Iterator[dict]:
             dataset = dataset.get('dataset')
 
 
-def few_shot_metric(cfg: Config) -> dict:
+def few_shot_metric(cfg: Config) -> dict[str, Any]:
     """The FewShotIoUMetric of a config's test, alone or among other metrics.
 
     Raises:

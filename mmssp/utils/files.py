@@ -12,7 +12,7 @@ from platformdirs import user_cache_path
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it becomes ``path``.
 
     A reader sees the old file or the whole new one, never a part. On any exception,

@@ -6,14 +6,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 from mmengine import fileio
 from PIL import Image, UnidentifiedImageError
 
-Source = str | os.PathLike | bytes
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview
 
 ORIENTATION_TAG = 0x0112  # of EXIF
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
@@ -23,7 +23,10 @@ _GREY_STEPS = {'L;2': 85, 'L;4': 17}
 
 
 def read_image(
-    source: Source, *, apply_orientation: bool = True, backend_args: dict | None = None
+    source: Source,
+    *,
+    apply_orientation: bool = True,
+    backend_args: dict[str, Any] | None = None,
 ) -> np.ndarray:
     """Read a photo as colour, whatever its kind of pixels.
 
@@ -56,7 +59,9 @@ def read_image(
     return np.ascontiguousarray(orient(cv2.cvtColor(pixels, code), orientation))
 
 
-def read_mask(source: Source, *, backend_args: dict | None = None) -> np.ndarray:
+def read_mask(
+    source: Source, *, backend_args: dict[str, Any] | None = None
+) -> np.ndarray:
     """Read a mask of class indices; the stored numbers, not the colours they show as.
 
     Indices may be stored as palette entries, as grey of 1 to 32 bits, or as colour
@@ -113,7 +118,9 @@ def read_mask(source: Source, *, backend_args: dict | None = None) -> np.ndarray
     )
 
 
-def image_size(source: Source, *, backend_args: dict | None = None) -> tuple[int, int]:
+def image_size(
+    source: Source, *, backend_args: dict[str, Any] | None = None
+) -> tuple[int, int]:
     """Size from the header, without decoding; before any EXIF orientation.
 
     Args:
@@ -131,7 +138,9 @@ def image_size(source: Source, *, backend_args: dict | None = None) -> tuple[int
         return image.height, image.width
 
 
-def image_orientation(source: Source, *, backend_args: dict | None = None) -> int:
+def image_orientation(
+    source: Source, *, backend_args: dict[str, Any] | None = None
+) -> int:
     """EXIF orientation; with 5 to 8, the upright image's sides are swapped.
 
     Args:
@@ -168,7 +177,9 @@ def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return pixels
 
 
-def is_local(path: str | os.PathLike, backend_args: dict | None = None) -> bool:
+def is_local(
+    path: str | os.PathLike[str], backend_args: dict[str, Any] | None = None
+) -> bool:
     """Whether mmengine reads this path from the local file system."""
     backend = fileio.get_file_backend(
         path, backend_args=backend_args, enable_singleton=True
@@ -178,7 +189,7 @@ def is_local(path: str | os.PathLike, backend_args: dict | None = None) -> bool:
 
 @contextmanager
 def _opened(
-    source: Source, backend_args: dict | None, check: bool = True
+    source: Source, backend_args: dict[str, Any] | None, check: bool = True
 ) -> Iterator[Image.Image]:
     """Pillow's image, to be decoded inside; decoding errors get the file's name."""
     name = _name(source)
@@ -220,13 +231,13 @@ def _opened(
 
 
 @contextmanager
-def _stream(source: Source, backend_args: dict | None) -> Iterator[BinaryIO]:
+def _stream(source: Source, backend_args: dict[str, Any] | None) -> Iterator[BinaryIO]:
     if isinstance(source, (bytes, bytearray, memoryview)):
         yield io.BytesIO(source)
         return
     try:
         if is_local(source, backend_args):
-            stream = open(source, 'rb')  # noqa: SIM115 (closed below)
+            stream: BinaryIO = open(source, 'rb')  # noqa: SIM115 (closed below)
         else:
             stream = io.BytesIO(fileio.get(source, backend_args=backend_args))
     except FileNotFoundError as error:
@@ -237,7 +248,7 @@ def _stream(source: Source, backend_args: dict | None) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _missing(path: str | os.PathLike) -> str:
+def _missing(path: str | os.PathLike[str]) -> str:
     folder = Path(path).parent
     state = 'exists' if folder.is_dir() else 'does not exist either'
     return (
@@ -254,7 +265,8 @@ def _name(source: Source) -> str:
 
 def _raw_mode(image: Image.Image) -> str:
     """How the file stores pixels, e.g. 'L;4' or 'RGB;16B'; only before decoding."""
-    arguments = image.tile[0][3] if image.tile else ''
+    tile = getattr(image, 'tile', None)
+    arguments = tile[0][3] if tile else ''
     if isinstance(arguments, tuple):
         arguments = arguments[0] if arguments else ''
     return arguments if isinstance(arguments, str) else ''
