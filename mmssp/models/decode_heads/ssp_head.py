@@ -1,7 +1,7 @@
 """The decode head of SSP: matching without learned parameters, and its losses."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import torch
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
@@ -95,7 +95,7 @@ class SSPHead(BaseDecodeHead):
         loss_query_self: dict[str, Any] | None = cross_entropy(1.0),
         loss_support_self: dict[str, Any] | None = cross_entropy(0.2),
         align_corners: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if method not in METHODS:
             raise ValueError(f'method={method!r}: expected one of {METHODS}')
@@ -429,19 +429,20 @@ class SSPHead(BaseDecodeHead):
             truth = mask.flatten(0, 1).long()
             logits = self._match_self(features.flatten(0, 1), truth)
             return self._loss(self.loss_support_self, logits, truth)
-        logits, truth = [], []
+        rows: list[Tensor] = []
+        labelled: list[Tensor] = []
         for image, image_mask in zip(_flat(features), _flat(mask), strict=True):
             labels = image_mask[None].long()
             self_logits = self.upsample(
                 self._match_self(image[None], labels), labels.shape[-2:]
             )
-            logits.append(self_logits.flatten(2))
-            truth.append(labels.flatten(1))
+            rows.append(self_logits.flatten(2))
+            labelled.append(labels.flatten(1))
         # images of different size, seen as one image of one row
         return self._loss(
             self.loss_support_self,
-            torch.cat(logits, dim=2)[:, :, None],
-            torch.cat(truth, dim=1)[:, None],
+            torch.cat(rows, dim=2)[:, :, None],
+            torch.cat(labelled, dim=1)[:, None],
         )
 
     def upsample(self, logits: Tensor, size: Sequence[int]) -> Tensor:
@@ -462,7 +463,7 @@ class SSPHead(BaseDecodeHead):
         if self.sampler is not None:
             weight = self.sampler.sample(logits, truth[:, None])
         terms = losses if isinstance(losses, nn.ModuleList) else [losses]
-        total = 0
+        total = logits.new_zeros(())
         for term in terms:
             options = dict(weight=weight, ignore_index=self.ignore_index)
             if getattr(term, 'avg_non_ignore', False):
@@ -472,7 +473,8 @@ class SSPHead(BaseDecodeHead):
         return total
 
 
-def _build(loss: dict[str, Any] | Sequence[dict[str, Any]] | None) -> nn.Module | None:
+def _build(loss: dict[str, Any] | Sequence[dict[str, Any]] | None) -> Any:
+    """A loss, a list of losses, or None."""
     if loss is None:
         return None
     if isinstance(loss, dict):
@@ -484,6 +486,10 @@ def _flat(nested: Tensor | list[list[Tensor]]) -> list[Tensor]:
     return [item for episode in nested for item in episode]
 
 
+@overload
+def _full_precision(features: Tensor) -> Tensor: ...
+@overload
+def _full_precision(features: list[list[Tensor]]) -> list[list[Tensor]]: ...
 def _full_precision(
     features: Tensor | list[list[Tensor]],
 ) -> Tensor | list[list[Tensor]]:
