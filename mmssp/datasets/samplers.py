@@ -9,7 +9,7 @@ from torch.utils.data import Sampler
 
 
 @DATA_SAMPLERS.register_module()
-class InfiniteEpisodeSampler(Sampler):
+class InfiniteEpisodeSampler(Sampler[int]):
     """Counts 0, 1, 2, … without end, every rank taking its share in turn.
 
     Episode i is a pure function of the data set's seed and i, so counting on gives new
