@@ -42,6 +42,9 @@ class ProgressBarHook(Hook):
     # After the hooks that log, so that the bar is back at once.
     priority = 'LOWEST'
 
+    _line: 'StatusLine'
+    """Where the bars are drawn; there is one while there are bars."""
+
     def __init__(
         self,
         force: bool = False,
@@ -52,7 +55,6 @@ class ProgressBarHook(Hook):
         self.refresh_seconds = refresh_seconds
         self.estimate_seconds = estimate_seconds
         self._bars: list[Progress] = []
-        self._line: StatusLine | None = None
         self._drawn_at = 0.0
 
     def before_run(self, runner: Runner) -> None:
@@ -90,7 +92,7 @@ class ProgressBarHook(Hook):
         runner: Runner,
         batch_idx: int,
         data_batch: Any = None,
-        outputs: Sequence | dict | None = None,
+        outputs: Sequence[Any] | dict[str, Any] | None = None,
         mode: str = 'train',
     ) -> None:
         """One batch more."""

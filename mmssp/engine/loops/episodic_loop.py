@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -10,7 +11,7 @@ from mmengine.dist import get_dist_info
 from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner, TestLoop, ValLoop
+from mmengine.runner import BaseLoop, Runner, TestLoop, ValLoop
 from mmseg.registry import LOOPS
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -19,6 +20,7 @@ from ...datasets.episodes import Episode
 from ...datasets.episodic_dataset import EpisodicDataset
 from ...datasets.image_views import ImageViews, Visit
 from ...models.prototypes import mean_prototypes
+from ...models.segmentors import FewShotEncoderDecoder
 from ...utils.memory import free_memory
 from ...utils.precision import autocast_dtype
 from .episode_plan import Waiting, plan_visits, share, support_keys
@@ -43,7 +45,7 @@ class Query:
     features: Tensor
     size: tuple[int, int]
     truth: Tensor
-    info: dict
+    info: dict[str, Any]
 
     @property
     def nbytes(self) -> int:
@@ -51,7 +53,7 @@ class Query:
         return self.features.nbytes + self.truth.nbytes
 
 
-class _EpisodicLoop:
+class _EpisodicLoop(BaseLoop):
     """What testing and validation share; mixed into mmengine's loops.
 
     Episodes are known beforehand, so every image is loaded, and encoded, once for all
@@ -87,13 +89,13 @@ class _EpisodicLoop:
     def __init__(
         self,
         runner: Runner,
-        dataloader: DataLoader | dict,
-        evaluator: Evaluator | dict | list,
+        dataloader: DataLoader[Any] | dict[str, Any],
+        evaluator: Evaluator | dict[str, Any] | list[Any],
         feature_budget: int | None = None,
         dtype: str | None = None,
         channels_last: bool = False,
         compile: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         encoded_as = autocast_dtype(dtype)
         if feature_budget is not None and feature_budget < 0:
@@ -112,7 +114,7 @@ class _EpisodicLoop:
                 if hasattr(metric, 'departures'):
                     metric.departures.append(f'features in {dtype}')
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Run all episodes of this process; returns the scores of all processes."""
         model = self.runner.model
         model = model.module if is_model_wrapper(model) else model
@@ -139,7 +141,7 @@ class _EpisodicLoop:
         with torch.no_grad():
             outputs = _Episodes(self, model, dataset, episodes).run(visits)
             for number, (item, sample) in enumerate(outputs):
-                batch = LazyBatch(lambda i=item: self._collate(dataset[i]))
+                batch = LazyBatch(partial(self._batch, item))
                 self._call_hook('before', '_iter', batch_idx=number, data_batch=batch)
                 self.evaluator.process(data_samples=[sample], data_batch=batch)
                 self._call_hook(
@@ -154,11 +156,11 @@ class _EpisodicLoop:
         self._call_hook('after')
         return metrics
 
-    def _call_hook(self, when: str, what: str = '', **kwargs) -> None:
+    def _call_hook(self, when: str, what: str = '', **kwargs: Any) -> None:
         self.runner.call_hook(f'{when}_{self.mode}{what}', **kwargs)
 
-    def _collate(self, item: dict) -> dict:
-        return self.dataloader.collate_fn([item])
+    def _batch(self, i: int) -> dict[str, Any]:
+        return self.dataloader.collate_fn([self.dataloader.dataset[i]])
 
 
 @LOOPS.register_module()
@@ -173,18 +175,18 @@ class EpisodicValLoop(_EpisodicLoop, ValLoop):
     __doc__ = _EpisodicLoop.__doc__
 
 
-class LazyBatch(Mapping):
+class LazyBatch(Mapping[str, Any]):
     """A data batch that is loaded when somebody looks into it.
 
     Args:
         load: Gives the batch.
     """
 
-    def __init__(self, load: Callable[[], dict]) -> None:
+    def __init__(self, load: Callable[[], dict[str, Any]]) -> None:
         self._load = load
-        self._batch: dict | None = None
+        self._batch: dict[str, Any] | None = None
 
-    def _loaded(self) -> dict:
+    def _loaded(self) -> dict[str, Any]:
         if self._batch is None:
             self._batch = self._load()
         return self._batch
@@ -205,7 +207,7 @@ class _Episodes:
     def __init__(
         self,
         loop: _EpisodicLoop,
-        model: torch.nn.Module,
+        model: FewShotEncoderDecoder,
         dataset: EpisodicDataset,
         episodes: Mapping[int, Episode],
     ) -> None:
@@ -214,16 +216,17 @@ class _Episodes:
         self.dataset = dataset
         self.episodes = episodes
         self.device = next(model.parameters()).device
-        self.budget = loop.feature_budget
-        if self.budget is None:
+        budget: int | None = loop.feature_budget
+        if budget is None:
             processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
-            self.budget = int(free_memory(self.device) * FREE_SHARE) // processes
+            budget = int(free_memory(self.device) * FREE_SHARE) // processes
+        self.budget = budget
         self.held_bytes = 0
         self.held: dict[int, Query] = {}
         self.prototypes: dict[tuple[int, int], dict[str, Tensor]] = {}
         self.paths: dict[int, str] = {}
         self.waiting = Waiting(episodes)
-        self.encoder = model.encode
+        self.encoder: Callable[[Tensor], Tensor] = model.encode
         if loop.compile:
             self.encoder = torch.compile(self.encoder)
 
@@ -249,7 +252,7 @@ class _Episodes:
         for view in self._load(again):
             yield from self._match(self._query(view, None))
 
-    def _load(self, visits: list[Visit]) -> DataLoader | list:
+    def _load(self, visits: list[Visit]) -> DataLoader[Any] | list[Any]:
         """Views, decoded ahead by the dataloader's workers."""
         if not visits:
             return []
@@ -273,10 +276,10 @@ class _Episodes:
             image = image.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             features = self.encoder(image)
-        return features, tuple(image.shape[-2:])
+        return features, (image.shape[-2], image.shape[-1])
 
-    def _query(self, view: dict, features: Tensor | None) -> Query:
-        if view['query'] is not True:
+    def _query(self, view: dict[str, Any], features: Tensor | None) -> Query:
+        if features is None or view['query'] is not True:
             features, size = self._encode(view['query'])
         else:
             size = tuple(view['support'].shape[-2:])
@@ -318,7 +321,7 @@ class _Episodes:
             yield item, sample
 
 
-def _as_it_is(view: dict) -> dict:
+def _as_it_is(view: Any) -> Any:
     return view
 
 
