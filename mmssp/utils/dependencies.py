@@ -90,5 +90,5 @@ def _version(name: str) -> str | None:
         ) from error
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in re.findall(r'\d+', version)[:3])
+def _numbers(version: str | None) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r'\d+', version or '')[:3])

@@ -14,7 +14,7 @@ from mmengine.logging import HistoryBuffer
 try:
     from numpy._core import multiarray
 except ImportError:  # NumPy 1
-    from numpy.core import multiarray
+    from numpy.core import multiarray  # type: ignore[no-redef]
 
 
 def history_method(owner: Any, name: str) -> Any:
