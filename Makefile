@@ -61,3 +61,12 @@ format: $(STAMP)
 
 clean:
 	rm -rf $(VENV) demo_output build *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+.PHONY: types coverage
+
+types: $(STAMP)
+	$(PY) -m mypy
+
+# lines and branches, those run by tools and workers in processes of their own included
+coverage: $(STAMP)
+	$(PY) -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
