@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from mmengine.dist import get_dist_info
+from mmengine.dist import (
+    all_gather_object,
+    broadcast_object_list,
+    get_dist_info,
+    is_main_process,
+)
 from rich.console import Console
 
 from ..utils.progress import progress_bar
@@ -138,7 +142,7 @@ def predict_folder(
             )
             if bar and task is not None:
                 bar.advance(task, len(some))
-    parts = _gathered((report.resumed, report.failures))
+    parts = all_gather_object((report.resumed, report.failures))
     report.resumed = sum(resumed for resumed, _ in parts)
     failures = {k: v for _, failed in parts for k, v in failed.items()}
     report.failures = {i.name: failures[i.name] for i in items if i.name in failures}
@@ -262,25 +266,13 @@ def _sentence(error: BaseException, item: InputItem) -> str:
 
 def _on_first(function: Callable[[], Any]) -> Any:
     """Call a function in the first process; all get its result, or its error."""
-    rank, world = get_dist_info()
-    if world == 1:
-        return function()
     outcome: list[Any] = [None]
-    if rank == 0:
+    if is_main_process():
         try:
             outcome = [function()]
         except (ValueError, OSError) as error:
             outcome = [error]
-    torch.distributed.broadcast_object_list(outcome)
+    broadcast_object_list(outcome)
     if isinstance(outcome[0], Exception):
         raise outcome[0]
     return outcome[0]
-
-
-def _gathered(value: Any) -> list[Any]:
-    """What each process has, in all processes."""
-    world = get_dist_info()[1]
-    values = [value] * world
-    if world > 1:
-        torch.distributed.all_gather_object(values, value)
-    return values

@@ -1,6 +1,7 @@
 """COCO's outlines as one label mask: pure functions, and the masks' colours."""
 
 from collections.abc import Sequence
+from colorsys import hsv_to_rgb
 from typing import Any
 
 import numpy as np
@@ -186,11 +187,7 @@ def _colour(label: int) -> tuple[int, ...]:
     # Steps of the golden angle keep neighbours in the list far apart on the circle.
     hue, ring = label * 0.618034 % 1.0, label % 3
     saturation, value = (0.9, 0.55, 0.75)[ring], (0.95, 0.9, 0.6)[ring]
-    waves = (abs((hue + shift) % 1.0 * 6 - 3) - 1 for shift in (0, 2 / 3, 1 / 3))
-    return tuple(
-        round(255 * value * (1 - saturation * (1 - min(max(wave, 0), 1))))
-        for wave in waves
-    )
+    return tuple(round(255 * c) for c in hsv_to_rgb(hue, saturation, value))
 
 
 _COLOURS = ((0, 0, 0), *(_colour(label) for label in range(1, 255)), (255, 255, 255))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from ..evaluation.protocols import get_protocol
 
@@ -30,7 +30,7 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
     return cfg
 
 
-def episodic_datasets(cfg: Config, *dataloaders: str) -> Iterator[dict[str, Any]]:
+def episodic_datasets(cfg: Config, *dataloaders: str) -> Iterator[ConfigDict]:
     """The EpisodicDataset configs inside dataloaders, wrapped ones included.
 
     Args:
@@ -48,7 +48,7 @@ def episodic_datasets(cfg: Config, *dataloaders: str) -> Iterator[dict[str, Any]
             dataset = dataset.get('dataset')
 
 
-def few_shot_metric(cfg: Config) -> dict[str, Any]:
+def few_shot_metric(cfg: Config) -> ConfigDict:
     """The FewShotIoUMetric of a config's test, alone or among other metrics.
 
     Raises:
