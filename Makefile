@@ -70,3 +70,15 @@ types: $(STAMP)
 # lines and branches, those run by tools and workers in processes of their own included
 coverage: $(STAMP)
 	$(PY) -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+# what the pages are built with
+DOCS := $(VENV)/.docs
+
+$(DOCS): $(STAMP) requirements/docs.txt
+	$(PY) -m pip install -q --disable-pip-version-check -r requirements/docs.txt
+	@touch $@
+
+# every warning is an error; open docs/_build/html/index.html
+.PHONY: docs
+docs: $(DOCS)
+	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html

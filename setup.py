@@ -33,7 +33,7 @@ setup(
     install_requires=requirements('runtime'),
     extras_require={
         name: requirements(name)
-        for name in ('onedl', 'mim', 'demo', 'web', 'ray', 'tests')
+        for name in ('onedl', 'mim', 'demo', 'web', 'ray', 'tests', 'docs')
     },
     zip_safe=False,
 )
