@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, overload
 
 import torch
+from mmengine.dist import all_reduce, get_world_size
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.utils import resize
 from mmseg.registry import MODELS
@@ -378,6 +379,11 @@ class SSPHead(BaseDecodeHead):
     ) -> dict[str, Tensor]:
         """Losses of a batch of episodes, each already weighted.
 
+        With several processes, and with gradient, a mean over the pixels that are not
+        ignored is one over those of all processes, so that the mean of their gradients is
+        the gradient of one process with all their episodes. All processes have to be
+        here at once; under ``torch.no_grad()`` each is by itself.
+
         Args:
             query_features: (B,C,h,w).
             support_features: (B,K,C,h,w), or B lists of K tensors (C,h_k,w_k).
@@ -392,24 +398,51 @@ class SSPHead(BaseDecodeHead):
         with torch.autocast(query_features.device.type, enabled=False):
             query = _full_precision(query_features)
             support = _full_precision(support_features)
+            pixels = self._pixels(query_mask, support_mask)
             logits = self.match(query, support, support_mask)
             truth = query_mask.long()
             losses = dict(
-                loss_final=self._loss(self.loss_decode, logits['final'], truth)
+                loss_final=self._loss(
+                    self.loss_decode, logits['final'], truth, pixels['query']
+                )
             )
             if self.refine and self.method == 'ssp':
                 losses['loss_stage1'] = self._loss(
-                    self.loss_decode, logits['stage1'], truth
+                    self.loss_decode, logits['stage1'], truth, pixels['query']
                 )
             if self.loss_query_self is not None:
                 losses['loss_query_self'] = self._loss(
-                    self.loss_query_self, self._match_self(query, truth), truth
+                    self.loss_query_self,
+                    self._match_self(query, truth),
+                    truth,
+                    pixels['query'],
                 )
             if self.loss_support_self is not None:
                 losses['loss_support_self'] = self._support_self_loss(
-                    support, support_mask
+                    support, support_mask, pixels['support']
                 )
         return losses
+
+    def _pixels(
+        self, query_mask: Tensor, support_mask: Tensor | list[list[Tensor]]
+    ) -> dict[str, Tensor]:
+        """Pixels that count, of queries and of supports: the mean over processes.
+
+        They stay on the device; mmseg's losses would wait for their number.
+        """
+        supports = [support_mask]
+        if not isinstance(support_mask, Tensor):
+            supports = _flat(support_mask)
+        counts = torch.stack(
+            [
+                (query_mask != self.ignore_index).sum(),
+                sum((mask != self.ignore_index).sum() for mask in supports),
+            ]
+        )
+        if torch.is_grad_enabled() and get_world_size() > 1:
+            all_reduce(counts)
+            counts = counts / get_world_size()
+        return dict(query=counts[0], support=counts[1])
 
     def _match_self(self, features: Tensor, mask: Tensor) -> Tensor:
         """Logits (N,2,h,w) of images against the prototypes of their own masks."""
@@ -422,13 +455,16 @@ class SSPHead(BaseDecodeHead):
         )
 
     def _support_self_loss(
-        self, features: Tensor | list[list[Tensor]], mask: Tensor | list[list[Tensor]]
+        self,
+        features: Tensor | list[list[Tensor]],
+        mask: Tensor | list[list[Tensor]],
+        pixels: Tensor,
     ) -> Tensor:
         """One mean over the pixels of all supports of the batch."""
         if isinstance(features, Tensor) and isinstance(mask, Tensor):
             truth = mask.flatten(0, 1).long()
             logits = self._match_self(features.flatten(0, 1), truth)
-            return self._loss(self.loss_support_self, logits, truth)
+            return self._loss(self.loss_support_self, logits, truth, pixels)
         rows: list[Tensor] = []
         labelled: list[Tensor] = []
         for image, image_mask in zip(_flat(features), _flat(mask), strict=True):
@@ -443,6 +479,7 @@ class SSPHead(BaseDecodeHead):
             self.loss_support_self,
             torch.cat(rows, dim=2)[:, :, None],
             torch.cat(labelled, dim=1)[:, None],
+            pixels,
         )
 
     def upsample(self, logits: Tensor, size: Sequence[int]) -> Tensor:
@@ -456,7 +493,11 @@ class SSPHead(BaseDecodeHead):
         )
 
     def _loss(
-        self, losses: nn.Module | nn.ModuleList, logits: Tensor, truth: Tensor
+        self,
+        losses: nn.Module | nn.ModuleList,
+        logits: Tensor,
+        truth: Tensor,
+        pixels: Tensor,
     ) -> Tensor:
         logits = self.upsample(logits, truth.shape[-2:])
         weight = None
@@ -467,8 +508,7 @@ class SSPHead(BaseDecodeHead):
         for term in terms:
             options = dict(weight=weight, ignore_index=self.ignore_index)
             if getattr(term, 'avg_non_ignore', False):
-                # counted here, it stays on the device; mmseg would wait for the number
-                options['avg_factor'] = (truth != self.ignore_index).sum()
+                options['avg_factor'] = pixels
             total = total + term(logits, truth, **options)
         return total
 
