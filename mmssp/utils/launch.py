@@ -63,7 +63,9 @@ def set_launcher(cfg: Config, launcher: str, local_rank: int = 0) -> None:
 def leave_together() -> None:
     """At the end of a job: wait for the other processes, then close the group.
 
-    A process that ends while another still talks to it can abort that one.
+    A process that ends while another still talks to it can abort that one. And a group
+    that is closed while gloo's thread still lets go of a tensor waits for ever; after the
+    barrier, which has none, that thread has let go of all.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()

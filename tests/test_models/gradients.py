@@ -12,6 +12,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 import mmssp  # noqa: F401  (registers all components)
+from mmssp.utils.launch import leave_together
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'ssp_r50_pascal5i_1shot.py'
 EPISODES = 4
@@ -91,4 +92,4 @@ def as_a_rank(out: Path, dtype: torch.dtype, shots: int, same_size: bool) -> Non
     found['loss'] /= size
     if rank == 0:
         torch.save(found, out)
-    torch.distributed.destroy_process_group()
+    leave_together()

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mmengine.logging import print_log
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import SampleList
 from torch import Tensor, cat, channels_last, stack
+
+from ..unused import freeze_unused, summary
 
 
 @MODELS.register_module()
@@ -19,6 +22,10 @@ class FewShotEncoderDecoder(EncoderDecoder):
     (for prediction also a list of B tensors (3,H_b,W_b)), ``support`` (B,K,3,h,w) float
     and ``support_mask`` (B,K,h,w) integer in {0, 1, 255}; where supports differ in size,
     B lists of K tensors each.
+
+    Parameters of the backbone that the matched features do not depend on, as of stages
+    behind them, are frozen (``requires_grad=False``), so that several processes need no
+    ``find_unused_parameters``.
 
     Attributes:
         with_baseline: When True, :meth:`predict` also stores the first guess, as
@@ -45,6 +52,13 @@ class FewShotEncoderDecoder(EncoderDecoder):
                 "match(); use a few-shot head, e.g. dict(type='SSPHead', in_channels=…)"
             )
         self.with_baseline = False
+        parts = ['backbone', 'neck'] if self.with_neck else ['backbone']
+        unused = freeze_unused(self, self.encode, parts)
+        if unused:
+            print_log(
+                f'frozen, as no feature that is matched depends on it: {summary(unused)}',
+                'current',
+            )
 
     def encode(self, image: Tensor) -> Tensor:
         """Features of images, as the head matches them.
