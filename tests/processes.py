@@ -27,6 +27,7 @@ def environment(**more: str) -> dict[str, str]:
         **os.environ,
         'PYTHONPATH': os.pathsep.join(filter(None, path)),
         'OMP_NUM_THREADS': '1',
+        'CUDA_VISIBLE_DEVICES': '-1',
         'PYTHON': sys.executable,
         'PORT': str(free_port()),
         **more,
@@ -59,6 +60,7 @@ def _as_rank(
 ) -> None:
     torch.set_num_threads(1)
     os.environ.update(
+        CUDA_VISIBLE_DEVICES='-1',
         RANK=str(rank),
         LOCAL_RANK=str(rank),
         WORLD_SIZE=str(processes),

@@ -10,6 +10,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 EXPECTED = (ValueError, OSError, ImportError)
+# of torch.distributed, by name: importing torch takes seconds
+DISTRIBUTED_ERRORS = ('DistBackendError', 'DistNetworkError', 'DistStoreError')
 
 
 def run(main: Callable[[], None]) -> None:
@@ -17,8 +19,9 @@ def run(main: Callable[[], None]) -> None:
 
     Errors raised inside mmssp, or beside the command, with a message for the user end the
     command with exit code 1 and that message, and so do those of the operating system: a
-    full disk, a folder without permission. Others keep their traceback. Ctrl-C ends with
-    exit code 130. Set ``MMSSP_TRACEBACK=1`` to see every traceback.
+    full disk, a folder without permission; and that another process of a distributed job
+    is gone. Others keep their traceback. Ctrl-C ends with exit code 130. Set
+    ``MMSSP_TRACEBACK=1`` to see every traceback.
 
     Args:
         main: The command, a function of the script.
@@ -30,11 +33,38 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(130)
     except Exception as error:
         folders = (PACKAGE, Path(inspect.getfile(main)).resolve().parent)
-        message = _system_error(error) or explanation(error, folders)
+        lost = lost_process(error)
+        message = lost or _system_error(error) or explanation(error, folders)
         if message is None or os.environ.get('MMSSP_TRACEBACK'):
             raise
         print(f'error: {message}', file=sys.stderr)
+        if lost:
+            # a group that lost a process may wait for it when Python takes it down
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
         sys.exit(1)
+
+
+def lost_process(error: BaseException) -> str | None:
+    """What to say where another process of a distributed job is gone.
+
+    Args:
+        error: What ended the command.
+
+    Returns:
+        A sentence, or None if the error is about something else.
+    """
+    rank = os.environ.get('RANK')
+    by_name = type(error).__name__ in DISTRIBUTED_ERRORS
+    by_text = isinstance(error, RuntimeError) and 'gloo' in str(error)
+    if rank is None or not (by_name or by_text):
+        return None
+    first = str(error).strip().splitlines()[0]
+    return (
+        f'rank {rank}: another process of the job ended or cannot be reached; see what '
+        f'it printed, or the system log if it was killed ({first})'
+    )
 
 
 def explanation(

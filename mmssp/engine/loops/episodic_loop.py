@@ -1,6 +1,5 @@
 """Testing and validation that encode every image once, for all of its episodes."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +20,7 @@ from ...datasets.episodic_dataset import EpisodicDataset
 from ...datasets.image_views import ImageViews, Visit
 from ...models.prototypes import mean_prototypes
 from ...models.segmentors import FewShotEncoderDecoder
-from ...utils.memory import free_memory
+from ...utils.memory import free_memory, processes_sharing
 from ...utils.precision import autocast_dtype
 from .episode_plan import Waiting, plan_visits, share, support_keys
 
@@ -75,7 +74,7 @@ class _EpisodicLoop(BaseLoop):
         evaluator: As mmengine's loop.
         feature_budget: Bytes of features that wait, on the model's device, in this
             process; None takes a quarter of what is free there, shared by the processes
-            of this machine.
+            of this machine that use it.
         dtype: Encode under autocast to ``'bfloat16'`` or ``'float16'``; scores then
             differ a little, and say so. None is exact.
         channels_last: Encode in this memory format, as is always done on a CPU; faster
@@ -123,11 +122,13 @@ class _EpisodicLoop(BaseLoop):
         episodes, visits = {}, []
         if reason is None:
             everything = {i: dataset.episode(i) for i in range(len(dataset))}
+            # of the same image in all processes, which have to go the same way
+            first = [Visit(everything[0].query, labels=(), items=())]
+            if ImageViews(dataset, first).draws_at_random():
+                reason = 'its pipelines draw at random'
             own = share(everything, *get_dist_info())
             episodes = {i: everything[i] for i in own}
             visits = plan_visits(episodes)
-            if visits and ImageViews(dataset, visits).draws_at_random():
-                reason = 'its pipelines draw at random'
         if reason is not None:
             if self.dtype is not None:
                 raise ValueError(
@@ -218,8 +219,8 @@ class _Episodes:
         self.device = next(model.parameters()).device
         budget: int | None = loop.feature_budget
         if budget is None:
-            processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
-            budget = int(free_memory(self.device) * FREE_SHARE) // processes
+            free = free_memory(self.device) * FREE_SHARE
+            budget = int(free) // processes_sharing(self.device)
         self.budget = budget
         self.held_bytes = 0
         self.held: dict[int, Query] = {}
