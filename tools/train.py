@@ -67,6 +67,9 @@ def main() -> None:
         cfg.resume, cfg.load_from = True, None
     elif args.resume:
         cfg.resume, cfg.load_from = True, args.resume
+    if cfg.get('resume') and not cfg.setdefault('default_hooks', {}).get('resume'):
+        # it is also what keeps an unsafe checkpoint from being read
+        cfg.default_hooks['resume'] = dict(type='ExactResumeHook')
     check_pretrained(cfg)
     Runner.from_cfg(cfg).train()
     leave_together()

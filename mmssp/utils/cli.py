@@ -1,5 +1,6 @@
 """How a command ends: with a sentence where we know what is wrong."""
 
+import errno
 import inspect
 import os
 import re
@@ -12,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 EXPECTED = (ValueError, OSError, ImportError)
 # of torch.distributed, by name: importing torch takes seconds
 DISTRIBUTED_ERRORS = ('DistBackendError', 'DistNetworkError', 'DistStoreError')
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run(main: Callable[[], None]) -> None:
@@ -70,10 +72,10 @@ def lost_process(error: BaseException) -> str | None:
 def explanation(
     error: BaseException | None, folders: Iterable[Path] = (PACKAGE,)
 ) -> str | None:
-    """The message of the error in the chain that mmssp raised itself, if there is one.
+    """The message of the error in the chain that can be explained, if there is one.
 
-    Registries catch errors of constructors and raise them again with a prefix, so the
-    chain is searched.
+    That is one that mmssp raised itself, or a full disk. Registries catch errors of
+    constructors and raise them again with a prefix, so the chain is searched.
 
     Args:
         error: What ended the command.
@@ -89,6 +91,8 @@ def explanation(
             message = _from_worker(str(error))
             if message is not None:
                 return message
+            if isinstance(error, OSError) and error.errno in NO_SPACE:
+                return _system_error(error)
             frames = traceback.extract_tb(error.__traceback__)
             if frames and _is_in(folders, frames[-1].filename):
                 return str(error)
@@ -100,7 +104,10 @@ def _system_error(error: BaseException) -> str | None:
     """The operating system's own words, and the file they are about."""
     if not isinstance(error, OSError) or error.errno is None:
         return None
-    return f'{error.filename}: {error.strerror}' if error.filename else error.strerror
+    said = error.strerror or str(error)
+    if error.errno in NO_SPACE:
+        said += '; make room, and call the command again'
+    return f'{error.filename}: {said}' if error.filename else said
 
 
 def _is_in(folders: Iterable[Path], file: str) -> bool:

@@ -12,7 +12,7 @@ from platformdirs import user_cache_path
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str], durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it becomes ``path``.
 
     A reader sees the old file or the whole new one, never a part. On any exception,
@@ -21,6 +21,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Args:
         path: Where the finished file shall be. Missing folders are made.
+        durable: Wait for the disk before the file takes its place, so that this holds
+            when the machine itself stops too; a process that is killed never needs it.
 
     Yields:
         A path in the same folder with the same suffix, to be written by the caller.
@@ -36,9 +38,22 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         # mkstemp makes private files; a finished file gets the user's usual mode.
         temporary.chmod(0o666 & ~_umask())
+        if durable:
+            _flush(temporary)
         os.replace(temporary, path)
+        if durable and os.name == 'posix':
+            _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold what was written to a file, or the names in a folder."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

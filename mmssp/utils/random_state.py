@@ -38,6 +38,18 @@ def fixed_random_state(*key: int) -> Iterator[None]:
         torch.random.set_rng_state(torch_state)
 
 
+def seed_generators(*key: int) -> None:
+    """Set the global generators from ``key``, those of all GPUs included.
+
+    Args:
+        *key: Integers ≥ 0.
+    """
+    words = np.random.SeedSequence(key).generate_state(2)
+    np.random.seed(words)
+    random.seed(int(words[0]))
+    torch.manual_seed(int(words[1]))
+
+
 def random_state() -> tuple[Any, ...]:
     """The state of the three global generators, to be compared with another."""
     state: Any = np.random.get_state()

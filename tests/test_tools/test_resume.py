@@ -1,0 +1,327 @@
+"""A training that is stopped, anywhere, and resumed ends as one that never was."""
+
+import os
+import random
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from resume_parts import ADAMW, SGD, train, trained_episodes, write_config
+from tiny_data import write_voc
+
+KILLED = -9
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory) -> Path:
+    return write_voc(tmp_path_factory.mktemp('data') / 'voc')
+
+
+@pytest.fixture(autouse=True)
+def _shared_cache(monkeypatch, tmp_path_factory) -> None:
+    monkeypatch.setenv('MMSSP_CACHE', str(tmp_path_factory.getbasetemp() / 'cache'))
+
+
+@pytest.fixture(scope='module')
+def config(root, tmp_path_factory) -> Path:
+    return write_config(tmp_path_factory.mktemp('config') / 'tiny.py', root)
+
+
+@pytest.fixture(scope='module')
+def straight(config, tmp_path_factory) -> Path:
+    """Work dir of a training of 8 iterations that was never stopped."""
+    os.environ.setdefault('MMSSP_CACHE', str(tmp_path_factory.getbasetemp() / 'cache'))
+    folder = tmp_path_factory.mktemp('straight')
+    code, output = train(config, folder)
+    assert code == 0, output[-3000:]
+    return folder
+
+
+@pytest.fixture
+def copy(straight, tmp_path) -> Path:
+    """A copy of that work dir, to be damaged."""
+    return shutil.copytree(straight, tmp_path / 'copy')
+
+
+def last_line(output: str) -> str:
+    return output.strip().splitlines()[-1]
+
+
+def saved(path: Path) -> dict:
+    return torch.load(path, map_location='cpu', weights_only=False)
+
+
+def files(folder: Path) -> set[str]:
+    """All but the folders of logs, and the config."""
+    return {p.name for p in folder.iterdir() if p.is_file() and p.suffix != '.py'}
+
+
+def assert_equal(found, expected, path: str = '') -> None:
+    """The same to the bit, whatever is nested in it."""
+    assert type(found) is type(expected), path
+    if isinstance(found, dict):
+        assert found.keys() == expected.keys(), path
+        for name in found:
+            assert_equal(found[name], expected[name], f'{path}.{name}')
+    elif isinstance(found, list | tuple):
+        assert len(found) == len(expected), path
+        for i, pair in enumerate(zip(found, expected, strict=True)):
+            assert_equal(*pair, f'{path}[{i}]')
+    elif isinstance(found, torch.Tensor):
+        assert torch.equal(found, expected), path
+    else:
+        assert found == expected, path
+
+
+def assert_same_end(found: Path, expected: Path, name: str) -> None:
+    """All of a checkpoint is the same but times and paths, and the same files are there."""
+    assert files(found) == files(expected)
+    ours, theirs = saved(found / name), saved(expected / name)
+    for part in ('state_dict', 'optimizer', 'param_schedulers'):
+        assert_equal(ours[part], theirs[part], part)
+    for part in ('iter', 'epoch', 'seed', 'episodes_drawn', 'dataset_meta'):
+        assert_equal(ours['meta'][part], theirs['meta'][part], part)
+    ours, theirs = ours['message_hub'], theirs['message_hub']
+    for part in ('best_score', 'keep_ckpt_ids', 'last_validation', 'iter'):
+        assert ours['runtime_info'][part] == theirs['runtime_info'][part]
+    best = [Path(hub['runtime_info']['best_ckpt']).name for hub in (ours, theirs)]
+    assert best[0] == best[1]
+    assert_equal(
+        *(saved(folder / best[0])['state_dict'] for folder in (found, expected))
+    )
+    assert ours['log_scalars'].keys() == theirs['log_scalars'].keys()
+    for key, history in ours['log_scalars'].items():
+        assert isinstance(history, HistoryBuffer)
+        values, others = history.data[0], theirs['log_scalars'][key].data[0]
+        assert len(values) == len(others), key
+        if 'time' not in key and 'memory' not in key:
+            assert np.array_equal(values, others), key
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('optimizer', [SGD, ADAMW], ids=['SGD', 'AdamW'])
+def test_three_kills_at_random_moments_change_nothing(optimizer, root, tmp_path):
+    seed = int(os.environ.get('RESUME_SEED', random.SystemRandom().randrange(10**6)))
+    print(f'RESUME_SEED={seed}')
+    config = write_config(
+        tmp_path / 'c.py', root, iters=30, interval=4, val_interval=8,
+        optimizer=optimizer, workers=1,
+    )  # fmt: skip
+    code, output = train(config, tmp_path / 'straight')
+    assert code == 0, output[-3000:]
+    expected = trained_episodes(output)
+    output = ''
+    for stop in sorted(random.Random(seed).sample(range(2, 28), 3)):
+        code, printed = train(config, tmp_path / 'stopped', '--resume', stop_at=stop)
+        assert code == KILLED, printed[-3000:]
+        output += printed
+    code, printed = train(config, tmp_path / 'stopped', '--resume')
+    assert code == 0, printed[-3000:]
+    found = trained_episodes(output + printed)
+    assert found == expected
+    assert sorted(sum(found.values(), [])) == list(range(60))
+    assert_same_end(tmp_path / 'stopped', tmp_path / 'straight', 'iter_30.pth')
+
+
+@pytest.mark.slow
+def test_kills_while_files_are_written_change_nothing(config, straight, tmp_path):
+    for moment, whole in {
+        'write:iter_4': 'iter_2.pth',
+        'after:iter_4': 'iter_4.pth',
+        'validation:4': 'iter_4.pth',
+        'write:best': 'iter_4.pth',
+        'after:best': 'iter_4.pth',
+        'write:iter_6': 'iter_4.pth',
+        'write:last_checkpoint': 'iter_6.pth',
+        'validation:8': 'iter_8.pth',
+    }.items():
+        code, output = train(config, tmp_path, '--resume', KILL=moment)
+        assert code == KILLED, output[-3000:]
+        left = [p for p in tmp_path.glob('.*') if p.is_file()]
+        assert len(left) == moment.startswith('write'), moment
+        numbers = [int(p.stem[5:]) for p in tmp_path.glob('iter_*.pth')]
+        assert f'iter_{max(numbers)}.pth' == whole
+        for path in tmp_path.glob('*.pth'):
+            assert zipfile.ZipFile(path).testzip() is None
+    code, output = train(config, tmp_path, '--resume')
+    assert code == 0, output[-3000:]
+    assert_same_end(tmp_path, straight, 'iter_8.pth')
+
+
+def test_resume_without_a_checkpoint_begins_at_the_beginning(
+    config, straight, tmp_path
+):
+    code, output = train(config, tmp_path, '--resume', stop_at=1)
+    assert code == KILLED
+    assert 'training starts anew' in output
+    assert files(tmp_path) == set()
+
+
+def damage(path: Path, how: str) -> None:
+    data = bytearray(path.read_bytes())
+    if how == 'truncated':
+        del data[len(data) // 2 :]
+    elif how == 'empty':
+        data.clear()
+    else:
+        with zipfile.ZipFile(path) as archive:
+            info = next(i for i in archive.infolist() if '/data/' in i.filename)
+        data[info.header_offset + 30 + len(info.filename) + 64] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize('how', ['truncated', 'empty', 'one bit'])
+def test_damaged_newest_checkpoint_falls_back_with_a_warning(
+    how, config, copy, straight
+):
+    damage(copy / 'iter_8.pth', how)
+    code, output = train(config, copy, '--resume')
+    assert code == 0, output[-3000:]
+    warning = next(line for line in output.splitlines() if 'WARNING - Damaged' in line)
+    assert 'iter_8.pth' in warning
+    assert warning.endswith(f'going on from {copy / "iter_6.pth"}')
+    assert sorted(trained_episodes(output)) == [7, 8]
+    assert_same_end(copy, straight, 'iter_8.pth')
+
+
+def test_without_a_readable_checkpoint_all_are_named(config, copy):
+    for path in copy.glob('iter_*.pth'):
+        damage(path, 'truncated')
+    code, output = train(config, copy, '--resume')
+    assert code == 1
+    assert last_line(output).startswith('error: none of the checkpoints')
+    assert 'iter_8.pth' in last_line(output)
+    assert 'iter_6.pth' in last_line(output)
+
+
+class Touch:
+    """Pickles as a call that makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize('named', [False, True], ids=['found', 'named'])
+def test_unsafe_checkpoint_is_refused_unread(named, config, copy, tmp_path):
+    content = saved(copy / 'iter_8.pth')
+    content['meta']['extra'] = Touch(tmp_path / 'touched')
+    torch.save(content, copy / 'iter_8.pth')
+    args = ['--resume', copy / 'iter_8.pth'] if named else ['--resume']
+    code, output = train(config, copy, *args)
+    assert code == 1
+    assert last_line(output).startswith('error: ')
+    assert 'iter_8.pth asks for' in last_line(output)
+    assert 'not resumed from' in last_line(output)
+    assert not (tmp_path / 'touched').exists()
+
+
+def test_weights_alone_are_no_checkpoint_to_resume_from(config, copy):
+    best = next(copy.glob('best_*.pth'))
+    code, output = train(config, copy, '--resume', best)
+    assert code == 1
+    assert f'{best} has no optimizer' in last_line(output)
+
+
+def test_missing_checkpoint_is_explained(config, tmp_path):
+    code, output = train(config, tmp_path / 'work', '--resume', tmp_path / 'gone.pth')
+    assert code == 1
+    assert 'gone.pth not found' in last_line(output)
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (['--fold', '2'], 'on other episodes: fold (0 then, 2 now)'),
+        (['--cfg-options', 'train_dataloader.dataset.seed=1'], 'seeds ([0] then'),
+        (['--cfg-options', 'model.backbone.type=PatchBackbone'], 'of another model'),
+    ],
+)
+def test_checkpoint_of_another_training_is_refused(args, message, config, copy):
+    if 'PatchBackbone' in args[-1]:
+        content = saved(copy / 'iter_8.pth')
+        content['state_dict']['backbone.conv.bias'] = torch.zeros(3)
+        torch.save(content, copy / 'iter_8.pth')
+        args = []
+    code, output = train(config, copy, '--resume', *args)
+    assert code == 1
+    assert last_line(output).startswith('error: ')
+    assert message in last_line(output)
+
+
+@pytest.mark.parametrize('keep', [1, 2])
+@pytest.mark.parametrize('file', ['iter_6', 'best_mIoU_iter_8'])
+def test_full_disk_leaves_the_old_checkpoints(file, keep, config, straight, tmp_path):
+    options = ['--cfg-options', f'default_hooks.checkpoint.max_keep_ckpts={keep}']
+    code, output = train(config, tmp_path, *options, KILL=f'full:{file}')
+    assert code == 1
+    assert last_line(output).startswith(f'error: {tmp_path / file}.pth is not written')
+    assert 'No space left' in last_line(output)
+    newest = {'iter_6': 4, 'best_mIoU_iter_8': 8}[file]
+    expected = {f'iter_{n}.pth' for n in range(newest, newest - 2 * keep, -2)}
+    assert files(tmp_path) == expected | {'best_mIoU_iter_4.pth', 'last_checkpoint'}
+    for path in tmp_path.glob('*.pth'):
+        assert zipfile.ZipFile(path).testzip() is None
+    code, output = train(config, tmp_path, '--resume', *options)
+    assert code == 0, output[-3000:]
+    assert_equal(*(saved(f / 'iter_8.pth')['state_dict'] for f in (tmp_path, straight)))
+
+
+def test_loss_that_is_no_number_stops_with_the_files(config, root, tmp_path):
+    code, output = train(config, tmp_path, KILL='spoil:6:0')
+    assert code == 1
+    message = last_line(output)
+    assert message.startswith('error: iteration 6: the loss is not finite (loss nan,')
+    assert 'on episode 10 (query ' in message
+    assert 'episode 11 (query ' in message
+    assert message.count(f'{root / "JPEGImages"}') == 4
+    # neither the weights of that iteration, nor a later one's
+    assert {p.name for p in tmp_path.glob('iter_*')} == {'iter_2.pth', 'iter_4.pth'}
+
+
+def test_weights_that_are_no_numbers_are_not_saved(config, tmp_path):
+    options = ['--cfg-options', 'optim_wrapper.optimizer.lr=1e38']
+    code, output = train(config, tmp_path, *options)
+    assert code == 1
+    assert 'not finite' in last_line(output)
+    for path in tmp_path.glob('*.pth'):
+        weights = saved(path)['state_dict'].values()
+        assert all(value.isfinite().all() for value in weights)
+
+
+def test_resumed_with_another_batch_size_no_episode_is_skipped(config, copy):
+    options = [
+        '--cfg-options',
+        'train_dataloader.batch_size=3',
+        'train_cfg.max_iters=10',
+    ]
+    code, output = train(config, copy, '--resume', *options)
+    assert code == 0, output[-3000:]
+    assert trained_episodes(output) == {9: [16, 17, 18], 10: [19, 20, 21]}
+    assert saved(copy / 'iter_10.pth')['meta']['episodes_drawn'] == 22
+
+
+def test_finished_training_is_left_as_it_is(config, copy, straight):
+    code, output = train(config, copy, '--resume')
+    assert code == 0, output[-3000:]
+    assert trained_episodes(output) == {}
+    assert_same_end(copy, straight, 'iter_8.pth')
+
+
+def test_copied_work_dir_leaves_the_first_one_alone(config, copy, straight):
+    before = files(straight)
+    options = ['--cfg-options', 'train_cfg.max_iters=12']
+    # whatever comes next is the best
+    content = saved(copy / 'iter_8.pth')
+    content['message_hub']['runtime_info']['best_score'] = -1.0
+    torch.save(content, copy / 'iter_8.pth')
+    code, output = train(config, copy, '--resume', *options)
+    assert code == 0, output[-3000:]
+    assert files(straight) == before
+    assert [p.name for p in copy.glob('best*')] == ['best_mIoU_iter_12.pth']
