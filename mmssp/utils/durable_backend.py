@@ -1,4 +1,4 @@
-"""mmengine's local files, but written whole or not at all, and with the disk full explained."""
+"""mmengine's local files, written whole or not at all."""
 
 import os
 import shutil

@@ -179,8 +179,8 @@ def check_same_training(checkpoint: dict, model: nn.Module, episodes: Any) -> No
     if wrong:
         raise ValueError(
             f'the checkpoint is of a training on other episodes: {_some(wrong)} '
-            'differ; resume with the same ones, or start anew from its weights with --cfg-options '
-            'load_from=FILE'
+            'differ; resume with the same ones, or start anew from its weights with '
+            '--cfg-options load_from=FILE'
         )
 
 

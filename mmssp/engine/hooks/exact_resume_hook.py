@@ -1,6 +1,5 @@
 """Lets an interrupted training go on as if it had never been stopped."""
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -175,9 +174,8 @@ def _chosen(runner: Runner) -> str | None:
         return str(runner._load_from)
     path, passed_over = choose_checkpoint(runner.work_dir)
     for reason in passed_over:
-        runner.logger.log(
-            logging.WARNING,
-            f'Damaged checkpoint passed over: {reason}; going on from {path}',
+        runner.logger.warning(
+            f'Damaged checkpoint passed over: {reason}; going on from {path}'
         )
     if path is None:
         runner.logger.info(
