@@ -160,7 +160,9 @@ class RecordHook(Hook):
         print('trained', line, flush=True)
 
     def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        if self.what == 'validation' and int(self.where) == runner.iter:
+        # the first process: it has then written its checkpoint
+        first = os.environ.get('RANK', '0') == '0'
+        if first and self.what == 'validation' and int(self.where) == runner.iter:
             kill()
 
 

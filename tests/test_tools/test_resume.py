@@ -1,8 +1,13 @@
 """A training that is stopped, anywhere, and resumed ends as one that never was."""
 
+import json
 import os
 import random
+import re
 import shutil
+import socket
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -10,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
-from resume_parts import ADAMW, SGD, train, trained_episodes, write_config
+from resume_parts import ADAMW, REPO, SGD, train, trained_episodes, write_config
 from tiny_data import write_voc
 
 KILLED = -9
@@ -285,16 +290,6 @@ def test_loss_that_is_no_number_stops_with_the_files(config, root, tmp_path):
     assert {p.name for p in tmp_path.glob('iter_*')} == {'iter_2.pth', 'iter_4.pth'}
 
 
-def test_weights_that_are_no_numbers_are_not_saved(config, tmp_path):
-    options = ['--cfg-options', 'optim_wrapper.optimizer.lr=1e38']
-    code, output = train(config, tmp_path, *options)
-    assert code == 1
-    assert 'not finite' in last_line(output)
-    for path in tmp_path.glob('*.pth'):
-        weights = saved(path)['state_dict'].values()
-        assert all(value.isfinite().all() for value in weights)
-
-
 def test_resumed_with_another_batch_size_no_episode_is_skipped(config, copy):
     options = [
         '--cfg-options',
@@ -325,3 +320,61 @@ def test_copied_work_dir_leaves_the_first_one_alone(config, copy, straight):
     assert code == 0, output[-3000:]
     assert files(straight) == before
     assert [p.name for p in copy.glob('best*')] == ['best_mIoU_iter_12.pth']
+
+
+def train_in_two_processes(config: Path, work_dir: Path, *args, **env: str):
+    """tools/dist_train.sh on a free port: exit code and what it printed."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    tests = [str(REPO / 'tests'), str(REPO), os.environ.get('PYTHONPATH', '')]
+    own = dict(
+        PYTHONPATH=os.pathsep.join(tests),
+        OMP_NUM_THREADS='1',
+        PYTHON=sys.executable,
+        PORT=str(port),
+    )
+    done = subprocess.run(
+        [REPO / 'tools' / 'dist_train.sh', config, '2', '--work-dir', work_dir, *args],
+        env={**os.environ, **own, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.slow
+def test_two_processes_are_resumed_to_the_bit(config, tmp_path):
+    """Each with chance of its own, killed in a validation, so after iteration 4."""
+    code, output = train_in_two_processes(config, tmp_path / 'straight')
+    assert code == 0, output[-3000:]
+    folder = tmp_path / 'stopped'
+    code, output = train_in_two_processes(config, folder, KILL='validation:4')
+    assert code != 0
+    assert {p.name for p in folder.glob('iter_*')} == {'iter_2.pth', 'iter_4.pth'}
+    code, output = train_in_two_processes(config, folder, '--resume')
+    assert code == 0, output[-3000:]
+    # the two may write into one line
+    drawn = re.findall(r'{"iter": \d+, "episodes": (\[.*?\])}', output)
+    assert sorted(sum(map(json.loads, drawn), [])) == list(range(16, 32))
+    assert_same_end(folder, tmp_path / 'straight', 'iter_8.pth')
+
+
+@pytest.mark.slow
+def test_loss_that_is_no_number_in_any_process_ends_all(config, root, tmp_path):
+    code, output = train_in_two_processes(config, tmp_path, KILL='spoil:4:1')
+    assert code != 0
+    messages = [
+        line for line in output.splitlines() if line.startswith('error: iteration 4:')
+    ]
+    assert messages
+    for message in messages:
+        assert 'the loss is not finite in process 1' in message
+        # the fourth pair of the second process: 2 * 2 * 3 + 1 and so on
+        assert 'on episode 13 (query ' in message
+        assert 'episode 15 (query ' in message
+        assert str(root / 'JPEGImages') in message
+    assert 'in process 0' not in output
+    assert {p.name for p in tmp_path.glob('iter_*')} == {'iter_2.pth'}
