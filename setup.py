@@ -49,7 +49,9 @@ def link_mim(target: Path) -> None:
     try:
         for name in MIM_PARTS:
             source = Path(os.path.relpath(ROOT / name, target))
-            (target / name).symlink_to(source, target_is_directory=(ROOT / name).is_dir())
+            (target / name).symlink_to(
+                source, target_is_directory=(ROOT / name).is_dir()
+            )
     except OSError:
         copy_mim(target)
 

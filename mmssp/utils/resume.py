@@ -33,7 +33,7 @@ class UnreadableCheckpoint(ValueError):
     """A checkpoint's file is incomplete or damaged."""
 
 
-def read_checkpoint(path: str | os.PathLike) -> dict:
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a checkpoint of a training with PyTorch's safety on, after checking its file.
 
     Tensors stay on the disk until they are used. Nothing but what mmengine's checkpoints
@@ -84,7 +84,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     return found
 
 
-def find_checkpoints(work_dir: str | os.PathLike) -> list[Path]:
+def find_checkpoints(work_dir: str | os.PathLike[str]) -> list[Path]:
     """Checkpoints of a training, the one to resume from first.
 
     That is the one that ``last_checkpoint`` names, then older ones: a work dir may also
@@ -109,7 +109,7 @@ def find_checkpoints(work_dir: str | os.PathLike) -> list[Path]:
         for path in folder.glob('*.pth')
         if (match := _NUMBERED.fullmatch(path.name))
     }
-    limit = numbers.get(newest, max(numbers.values(), default=0))
+    limit = max(numbers.values(), default=0)
     if newest is not None and (match := _NUMBERED.fullmatch(newest.name)):
         limit = int(match[1])
     found = sorted(numbers, key=lambda path: numbers[path], reverse=True)
@@ -117,7 +117,9 @@ def find_checkpoints(work_dir: str | os.PathLike) -> list[Path]:
     return found if newest is None else [newest, *found]
 
 
-def choose_checkpoint(work_dir: str | os.PathLike) -> tuple[Path | None, list[str]]:
+def choose_checkpoint(
+    work_dir: str | os.PathLike[str],
+) -> tuple[Path | None, list[str]]:
     """The newest checkpoint of a work dir that can be read.
 
     Args:
@@ -147,7 +149,9 @@ def choose_checkpoint(work_dir: str | os.PathLike) -> tuple[Path | None, list[st
     return None, []
 
 
-def check_same_training(checkpoint: dict, model: nn.Module, episodes: Any) -> None:
+def check_same_training(
+    checkpoint: dict[str, Any], model: nn.Module, episodes: Any
+) -> None:
     """A checkpoint to resume from belongs to this model and to these episodes.
 
     Args:
@@ -184,7 +188,7 @@ def check_same_training(checkpoint: dict, model: nn.Module, episodes: Any) -> No
         )
 
 
-def remove_unfinished(folder: str | os.PathLike) -> list[Path]:
+def remove_unfinished(folder: str | os.PathLike[str]) -> list[Path]:
     """Remove what a killed process was just writing in a folder of checkpoints.
 
     Args:

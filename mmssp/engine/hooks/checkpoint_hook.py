@@ -29,8 +29,13 @@ class DurableCheckpointHook(CheckpointHook):
         **kwargs: As for mmengine's hook.
     """
 
+    # of mmengine's hook, which has no types
+    file_backend: Any
+    best_ckpt_path: Any
+    keep_ckpt_ids: Any
+
     def __init__(
-        self, *args: Any, backend_args: dict | None = None, **kwargs: Any
+        self, *args: Any, backend_args: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
         backend_args = backend_args or dict(backend='durable')
         super().__init__(*args, backend_args=backend_args, **kwargs)
@@ -53,11 +58,13 @@ class DurableCheckpointHook(CheckpointHook):
     def _at_home(self, path: str) -> str:
         return self.file_backend.join_path(self.out_dir, Path(path).name)
 
-    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
         super()._save_best_checkpoint(runner, metrics)
         self.file_backend.remove_now()
 
-    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+    def _save_checkpoint_with_step(
+        self, runner: Runner, step: int, meta: dict[str, Any]
+    ) -> None:
         # The new best one is there: what it replaces can go. Not after the next file,
         # which says which one is the best: stopped in between, nobody would remove it.
         self.file_backend.remove_now()

@@ -71,7 +71,7 @@ class ExactResumeHook(Hook):
         runner._load_from = choice[0]
         runner._resume = self._resumes = choice[0] is not None
 
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Take up where the episodes stand.
 
         Raises:
@@ -91,7 +91,7 @@ class ExactResumeHook(Hook):
         if drawn is None:
             drawn = runner.iter * _episodes_per_iter(runner)
         self._start = runner.iter, drawn
-        sampler = getattr(loop.dataloader, 'sampler', None)
+        sampler: Any = getattr(loop.dataloader, 'sampler', None)
         if (
             runner.iter
             and isinstance(loop, IterBasedTrainLoop)
@@ -127,12 +127,16 @@ class ExactResumeHook(Hook):
         if isinstance(runner._train_loop, BaseLoop):
             seed_generators(runner.seed, get_rank(), runner.iter, 1)
 
-    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+    def after_val_epoch(
+        self, runner: Runner, metrics: dict[str, Any] | None = None
+    ) -> None:
         """Note that it was done, for the checkpoint that keeps its score."""
         if isinstance(runner._train_loop, BaseLoop):
             runner.message_hub.update_info(VALIDATED, runner.iter)
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+    def before_save_checkpoint(
+        self, runner: Runner, checkpoint: dict[str, Any]
+    ) -> None:
         """Store where the episodes stand."""
         iterations = checkpoint['meta']['iter'] - self._start[0]
         checkpoint['meta'][EPISODES] = self._start[1] + iterations * _episodes_per_iter(
@@ -147,12 +151,12 @@ class _Batches:
     throws them away; here the sampler begins after them, and nothing is loaded.
     """
 
-    def __init__(self, dataloader: DataLoader, skipped: int) -> None:
+    def __init__(self, dataloader: DataLoader[Any], skipped: int) -> None:
         self._dataloader = dataloader
         self._skipped = skipped
-        self._batches: Iterator | None = None
+        self._batches: Iterator[Any] | None = None
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:

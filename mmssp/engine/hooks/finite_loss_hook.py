@@ -34,7 +34,7 @@ class FiniteLossHook(Hook):
         runner: Runner,
         batch_idx: int,
         data_batch: Any = None,
-        outputs: dict | None = None,
+        outputs: dict[str, Any] | None = None,
     ) -> None:
         """Look at the loss.
 
@@ -56,7 +56,9 @@ class FiniteLossHook(Hook):
             'is from before'
         )
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+    def before_save_checkpoint(
+        self, runner: Runner, checkpoint: dict[str, Any]
+    ) -> None:
         """Look at the weights.
 
         Raises:
@@ -76,7 +78,7 @@ class FiniteLossHook(Hook):
             )
 
 
-def _complaint(runner: Runner, batch: Any, losses: dict) -> str:
+def _complaint(runner: Runner, batch: Any, losses: dict[str, Any]) -> str:
     """What this process saw."""
     values = ', '.join(
         f'{name} {float(torch.as_tensor(value).mean()):g}'

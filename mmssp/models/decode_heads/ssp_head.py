@@ -430,8 +430,9 @@ class SSPHead(BaseDecodeHead):
 
         They stay on the device; mmseg's losses would wait for their number.
         """
-        supports = [support_mask]
-        if not isinstance(support_mask, Tensor):
+        if isinstance(support_mask, Tensor):
+            supports = [support_mask]
+        else:
             supports = _flat(support_mask)
         counts = torch.stack(
             [
