@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from commands import exit_code
+from torch.utils.data import DataLoader
 
-from mmssp.utils.cli import run
+from mmssp.utils.cli import explanation, run
+from mmssp.utils.image_io import read_image
 
 SCRIPT = """
 from mmssp.utils.cli import run
@@ -65,3 +67,23 @@ def test_tracebacks_can_be_had(monkeypatch, script):
     monkeypatch.setenv('MMSSP_TRACEBACK', '1')
     with pytest.raises(ValueError, match='a bad word'):
         exit_code(script("raise ValueError('a bad word')"))
+
+
+def own_error(paths: list[str]) -> None:
+    read_image(paths[0])
+
+
+def another_error(paths: list[str]) -> None:
+    raise ValueError(paths[0])
+
+
+@pytest.mark.parametrize(
+    ('fail', 'expected'),
+    [(own_error, 'nowhere.png does not exist'), (another_error, '')],
+)
+def test_of_workers_errors_the_sentence_is_shown_if_it_is_mmssps(fail, expected):
+    loader = DataLoader(['nowhere.png'], collate_fn=fail, num_workers=1)
+    with pytest.raises((FileNotFoundError, ValueError), match='Traceback') as caught:
+        list(loader)
+    found = explanation(caught.value)
+    assert found is None if not expected else found.startswith(expected)
