@@ -8,9 +8,10 @@ import pytest
 from commands import exit_code
 from torch.utils.data import DataLoader
 
-from mmssp.utils.cli import explanation, run
+from mmssp.utils.cli import explanation, lost_process, run
 from mmssp.utils.image_io import read_image
 
+GLOO = '[/pytorch/third_party/gloo/pair.cc:534] Connection closed by peer [::1]:5'
 SCRIPT = """
 from mmssp.utils.cli import run
 from helper import fail
@@ -87,3 +88,22 @@ def test_of_workers_errors_the_sentence_is_shown_if_it_is_mmssps(fail, expected)
         list(loader)
     found = explanation(caught.value)
     assert found is None if not expected else found.startswith(expected)
+
+
+class DistBackendError(RuntimeError):
+    """Named as torch.distributed's."""
+
+
+@pytest.mark.parametrize('error', [RuntimeError(GLOO), DistBackendError('NCCL error')])
+def test_a_lost_process_is_said_in_one_sentence(error, monkeypatch):
+    monkeypatch.setenv('RANK', '3')
+    message = lost_process(error)
+    assert message.startswith('rank 3: another process of the job ended')
+    assert str(error) in message
+
+
+def test_other_errors_and_other_jobs_are_left_alone(monkeypatch):
+    monkeypatch.setenv('RANK', '3')
+    assert lost_process(RuntimeError('out of memory')) is None
+    monkeypatch.delenv('RANK')
+    assert lost_process(RuntimeError(GLOO)) is None

@@ -85,8 +85,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--size',
         type=positive,
-        help='side of the images that are encoded; 473 by default, 241 for train-step '
-        'and processes on a CPU',
+        help='side of the images that are encoded; 473 by default; on a CPU '
+        '241 for train-step and 193 for processes',
     )
     parser.add_argument(
         '--plain-episodes',

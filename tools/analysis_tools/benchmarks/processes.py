@@ -1,8 +1,10 @@
 """Training and evaluation by several processes: measured, and what a model expects.
 
-The model knows one process's seconds and the bandwidth of an all-reduce alone: an
-iteration takes n processes as long as one, and the time to send the gradients round the
-ring; an evaluation lasts as long as the largest share.
+The model of the exchange: an iteration takes n processes as long as one, and the time to
+send the gradients round the ring, at the bandwidth of an all-reduce alone; an evaluation
+lasts as long as the largest share. By how much processes of one machine slow each other
+down without any exchange is measured apart; numbers of processes that are only expected are
+taken to have cores or GPUs of their own.
 """
 
 import json
@@ -32,7 +34,7 @@ from .scenes import write_voc
 from .timing import timed
 from .train_step import episode_batch
 
-SIZES = {'cpu': 241, 'cuda': 473}
+SIZES = {'cpu': 193, 'cuda': 473}
 LEARNING_RATE = 1e-3
 
 
@@ -57,7 +59,7 @@ def run(
         measured: Numbers of processes that are started here, 1 first.
         expected: Numbers of processes that only the model is asked about.
         batch: Episodes of a process in an iteration.
-        size: Side of the images trained on; None for 473 on a GPU, 241 on a CPU.
+        size: Side of the images trained on; None for 473 on a GPU, 193 on a CPU.
         images: Images drawn for the evaluation.
         image_size: (H, W) of each.
         episodes: Episodes evaluated.
@@ -176,10 +178,10 @@ def measure_evaluation(
         model = runner.model.module if n > 1 else runner.model
         model.load_state_dict(weights)
         model.to(setup.device).eval()
-        if n > 1:
-            distributed.barrier()
+        together()
         seconds, _ = timed(runner.test, setup.device)
     image = photo_batch(model, 1, runner_image_size(runner)).to(setup.device)
+    together()
     with torch.no_grad():
         encoding = _median(
             lambda: model.encode(image), setup=setup, repeats=settings['repeats']
@@ -193,6 +195,12 @@ def measure_evaluation(
         episodes=len(everything),
         shares=largest,
     )
+
+
+def together() -> None:
+    """Wait for the other processes, if there are any."""
+    if distributed.is_initialized():
+        distributed.barrier()
 
 
 def runner_image_size(runner: Any) -> tuple[int, int]:
@@ -226,32 +234,28 @@ def training_rows(
         batch: Episodes of a process in an iteration.
     """
     one, largest = found[1], max(found)
-    rate = None
-    notes = []
+    rate, notes = None, []
     if largest > 1:
         many = found[largest]
         rate = many['gradient_bytes'] * ring_share(largest) / many['all_reduce']
         notes = [
-            f'training: {one["gradient_bytes"] / 2**20:.1f} MiB of gradients, each process '
-            f'sends 2(n-1)/n of it; an all-reduce of it alone takes {largest} processes '
-            f'{many["all_reduce"]:.3f} s ({rate / 2**20:,.0f} MiB/s)',
-            f'training: without any exchange an iteration takes {largest} processes beside '
-            f'each other {many["alone"] / one["iteration"]:.2f}× as long as one alone, '
-            'which the model does not know',
+            f'training: {one["gradient_bytes"] / 2**20:.1f} MiB of gradients, of which '
+            f'each process sends 2(n-1)/n; an all-reduce of them alone takes {largest} '
+            f'processes {many["all_reduce"]:.3f} s, {rate / 2**20:,.0f} MiB/s'
         ]
     rows = []
     for n in [*found, *expected]:
         sent = one['gradient_bytes'] * ring_share(n)
-        predicted = None
-        if n == 1:
-            predicted = one['iteration']
-        elif rate is not None:
-            predicted = one['iteration'] + sent / rate
+        slower = found[n].get('alone', one['iteration']) if n in found else None
+        predicted = slower or one['iteration']
+        if n > 1:
+            predicted = predicted + sent / rate if rate else None
         measured = found[n]['iteration'] if n in found else None
         rows.append(
             {
                 'training': f'{n} × {batch} episodes',
                 'MiB sent by each': f'{sent / 2**20:.1f}',
+                'slower beside each other': _times(slower, one['iteration']),
                 'iterations/s, expected': _rate(1, predicted),
                 'iterations/s, measured': _rate(1, measured),
                 'episodes/s, expected': _rate(n * batch, predicted),
@@ -278,12 +282,15 @@ def evaluation_rows(
     rows = []
     for n in [*found, *expected]:
         parts = one['shares'][str(n)]
+        slower = found[n]['encoding'] if n in found else None
         predicted = max(e * each + i * one['encoding'] for e, i in parts)
+        predicted *= (slower or one['encoding']) / one['encoding']
         measured = found[n]['evaluation'] if n in found else None
         rows.append(
             {
                 'evaluation': f'{n} process(es)',
                 'images encoded, of all': f'{sum(i for _, i in parts)} of {images}',
+                'slower beside each other': _times(slower, one['encoding']),
                 'episodes/s, expected': _rate(episodes, predicted),
                 'episodes/s, measured': _rate(episodes, measured),
                 'notes': [
@@ -300,3 +307,7 @@ def evaluation_rows(
 
 def _rate(count: int, seconds: float | None) -> str:
     return '–' if seconds is None else f'{count / seconds:.3g}'
+
+
+def _times(seconds: float | None, one: float) -> str:
+    return '–' if seconds is None else f'{seconds / one:.2f}×'
