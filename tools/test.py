@@ -22,7 +22,12 @@ from mmssp.utils.config import (
     set_runs,
     show_episodes,
 )
-from mmssp.utils.launch import add_launcher, leave_together, set_launcher
+from mmssp.utils.launch import (
+    add_launcher,
+    leave_together,
+    set_launcher,
+    watch_each_other,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -108,6 +113,7 @@ def main() -> None:
     show_episodes(cfg, args.show_dir, args.show_interval)
     cfg.load_from, cfg.resume = None, False
     runner = Runner.from_cfg(cfg)
+    watch_each_other()
     trained_on = load_for_test(runner, args.checkpoint)
     evaluator = runner.test_loop.evaluator
     for metric in evaluator.metrics:

@@ -12,7 +12,12 @@ from mmengine.runner import Runner
 from mmssp.utils.checkpoints import check_pretrained
 from mmssp.utils.cli import run
 from mmssp.utils.config import episodic_datasets, load_config, set_amp, set_episodes
-from mmssp.utils.launch import add_launcher, leave_together, set_launcher
+from mmssp.utils.launch import (
+    add_launcher,
+    leave_together,
+    set_launcher,
+    watch_each_other,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -71,7 +76,9 @@ def main() -> None:
         # it is also what keeps an unsafe checkpoint from being read
         cfg.default_hooks['resume'] = dict(type='ExactResumeHook')
     check_pretrained(cfg)
-    Runner.from_cfg(cfg).train()
+    runner = Runner.from_cfg(cfg)
+    watch_each_other()
+    runner.train()
     leave_together()
 
 

@@ -8,6 +8,8 @@ from datetime import timedelta
 import torch
 from mmengine.config import Config
 
+from .heartbeat import Heartbeat, start_heartbeat
+
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 TIMEOUT = 1800
 """Seconds that a process waits for another in one collective, where the config does not
@@ -116,13 +118,26 @@ def _translate(launcher: str) -> None:
         os.environ['MASTER_ADDR'] = spelt_out.stdout.split()[0]
 
 
+_heartbeats: list[Heartbeat] = []
+
+
+def watch_each_other() -> None:
+    """From here to :func:`leave_together`, end if another process of the job is gone."""
+    heartbeat = start_heartbeat()
+    if heartbeat is not None:
+        _heartbeats.append(heartbeat)
+
+
 def leave_together() -> None:
     """At the end of a job: wait for the other processes, then close the group.
 
     A process that ends while another still talks to it can abort that one. And a group
-    that is closed while gloo's thread still lets go of a tensor waits for ever; after the
-    barrier, which has none, that thread has let go of all.
+    that is closed while gloo's thread still lets go of a tensor waits for ever; after
+    barriers, which have none, that thread has let go of all.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        while _heartbeats:
+            _heartbeats.pop().stop()
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()

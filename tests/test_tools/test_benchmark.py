@@ -348,7 +348,7 @@ def test_expected_rates_follow_from_bytes_and_shares(bench):
     training = tool.training_rows({1: one, 2: two}, [4], batch=5)
     assert [row['iterations/s, expected'] for row in training] == [
         '0.5',
-        '0.333',
+        '0.25',
         '0.286',
     ]
     evaluation = tool.evaluation_rows({1: one, 2: two}, [4])
