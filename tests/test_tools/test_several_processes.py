@@ -178,6 +178,26 @@ def test_a_restarted_job_resumes_and_ends(config, tmp_path):
     assert trained.count(1) == trained.count(4) == 1
 
 
+def test_two_machines_train(config, tmp_path):
+    """Two torchruns, as on two machines."""
+    command = [TOOLS / 'dist_train.sh', config, 1, '--work-dir', tmp_path / 'work']
+    environments = environment(NNODES='2', MASTER_ADDR='127.0.0.1')
+    jobs = [
+        subprocess.Popen(
+            [str(word) for word in command],
+            env={**environments, 'NODE_RANK': str(machine)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for machine in range(2)
+    ]
+    for job in jobs:
+        printed, _ = job.communicate(timeout=300)
+        assert job.returncode == 0, printed[-6000:]
+    assert (tmp_path / 'work' / 'iter_4.pth').is_file()
+
+
 def descendants(pid: int) -> list[int]:
     children = []
     for task in Path(f'/proc/{pid}/task').iterdir():
