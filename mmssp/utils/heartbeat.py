@@ -8,10 +8,18 @@ still answer. Here a thread of each process says every few seconds that it is th
 import os
 import sys
 import threading
+import uuid
 from datetime import timedelta
 
 import torch
-from torch.distributed import PrefixStore, Store, TCPStore
+from mmengine.dist import broadcast_object_list
+
+# PyTorch's own types do not say that these are public, its documentation does
+from torch.distributed import (  # type: ignore[attr-defined]
+    PrefixStore,
+    Store,
+    TCPStore,
+)
 
 INTERVAL = 3.0
 DEAD_AFTER = 45.0
@@ -131,9 +139,11 @@ def start_heartbeat() -> Heartbeat | None:
         wait_for_workers=False,
         timeout=timedelta(seconds=dead_after),
     )
-    start = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
+    # a store may outlive the processes of a start that failed
+    name = [f'mmssp_heartbeat_{uuid.uuid4().hex}']
+    broadcast_object_list(name)
     return Heartbeat(
-        PrefixStore(f'mmssp_heartbeat_{start}', store),
+        PrefixStore(name[0], store),
         rank,
         world_size,
         interval=min(INTERVAL, dead_after / 4),
