@@ -96,25 +96,35 @@ def find_checkpoints(work_dir: str | os.PathLike[str]) -> list[Path]:
     Returns:
         Paths; some may be damaged, none has to exist.
     """
-    folder, newest = Path(work_dir), None
+    folder, newest = Path(work_dir), _named_newest(Path(work_dir))
+    if newest is not None:
+        folder = newest.parent
+    numbers = {path: _number(path) for path in folder.glob('*.pth')}
+    older = [
+        path
+        for path, number in numbers.items()
+        if number >= 0
+        and (newest is None or (path != newest and number <= _number(newest)))
+    ]
+    older.sort(key=numbers.__getitem__, reverse=True)
+    return older if newest is None else [newest, *older]
+
+
+def _named_newest(folder: Path) -> Path | None:
+    """What ``last_checkpoint`` names, at best in the folder where it is itself."""
     pointer = folder / POINTER
-    if pointer.is_file():
-        named = Path(pointer.read_text().strip())
-        if named.name and (folder / named.name).is_file():
-            newest = folder / named.name
-        elif named.name and named.parent.is_dir() and _NUMBERED.fullmatch(named.name):
-            folder, newest = named.parent, named
-    numbers = {
-        path: int(match[1])
-        for path in folder.glob('*.pth')
-        if (match := _NUMBERED.fullmatch(path.name))
-    }
-    limit = max(numbers.values(), default=0)
-    if newest is not None and (match := _NUMBERED.fullmatch(newest.name)):
-        limit = int(match[1])
-    found = sorted(numbers, key=lambda path: numbers[path], reverse=True)
-    found = [path for path in found if path != newest and numbers[path] <= limit]
-    return found if newest is None else [newest, *found]
+    named = Path(pointer.read_text().strip()) if pointer.is_file() else Path()
+    if _number(named) < 0:
+        return None
+    if (folder / named.name).is_file() or not named.parent.is_dir():
+        return folder / named.name
+    return named
+
+
+def _number(path: Path) -> int:
+    """Of iterations, or epochs; -1 where the name has none."""
+    match = _NUMBERED.fullmatch(path.name)
+    return int(match[1]) if match else -1
 
 
 def choose_checkpoint(

@@ -18,6 +18,7 @@ from mmengine.logging import HistoryBuffer
 from resume_parts import ADAMW, REPO, SGD, train, trained_episodes, write_config
 from tiny_data import write_voc
 
+pytestmark = pytest.mark.slow
 KILLED = -9
 
 
@@ -107,7 +108,6 @@ def assert_same_end(found: Path, expected: Path, name: str) -> None:
             assert np.array_equal(values, others), key
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('optimizer', [SGD, ADAMW], ids=['SGD', 'AdamW'])
 def test_three_kills_at_random_moments_change_nothing(optimizer, root, tmp_path):
     seed = int(os.environ.get('RESUME_SEED', random.SystemRandom().randrange(10**6)))
@@ -132,7 +132,6 @@ def test_three_kills_at_random_moments_change_nothing(optimizer, root, tmp_path)
     assert_same_end(tmp_path / 'stopped', tmp_path / 'straight', 'iter_30.pth')
 
 
-@pytest.mark.slow
 def test_kills_while_files_are_written_change_nothing(config, straight, tmp_path):
     for moment, whole in {
         'write:iter_4': 'iter_2.pth',
@@ -345,7 +344,6 @@ def train_in_two_processes(config: Path, work_dir: Path, *args, **env: str):
     return done.returncode, done.stdout
 
 
-@pytest.mark.slow
 def test_two_processes_are_resumed_to_the_bit(config, tmp_path):
     """Each with chance of its own, killed in a validation, so after iteration 4."""
     code, output = train_in_two_processes(config, tmp_path / 'straight')
@@ -362,7 +360,6 @@ def test_two_processes_are_resumed_to_the_bit(config, tmp_path):
     assert_same_end(folder, tmp_path / 'straight', 'iter_8.pth')
 
 
-@pytest.mark.slow
 def test_loss_that_is_no_number_in_any_process_ends_all(config, root, tmp_path):
     code, output = train_in_two_processes(config, tmp_path, KILL='spoil:4:1')
     assert code != 0

@@ -29,10 +29,9 @@ class DurableCheckpointHook(CheckpointHook):
         **kwargs: As for mmengine's hook.
     """
 
-    # of mmengine's hook, which has no types
     file_backend: Any
-    best_ckpt_path: Any
-    keep_ckpt_ids: Any
+    keep_ckpt_ids: deque[int]
+    best_ckpt_path: str | None
 
     def __init__(
         self, *args: Any, backend_args: dict[str, Any] | None = None, **kwargs: Any
@@ -50,8 +49,9 @@ class DurableCheckpointHook(CheckpointHook):
         newest = Path(self.out_dir, self.filename_tmpl.format(runner.iter))
         if not self.by_epoch and newest.is_file():
             self.last_ckpt = str(newest)
-        if getattr(self, 'best_ckpt_path', None):
-            self.best_ckpt_path = self._at_home(self.best_ckpt_path)
+        best = getattr(self, 'best_ckpt_path', None)
+        if best:
+            self.best_ckpt_path = self._at_home(best)
         for name, path in getattr(self, 'best_ckpt_path_dict', {}).items():
             self.best_ckpt_path_dict[name] = path and self._at_home(path)
 

@@ -95,6 +95,7 @@ class ExactResumeHook(Hook):
         if (
             runner.iter
             and isinstance(loop, IterBasedTrainLoop)
+            and sampler is not None
             and hasattr(sampler, 'start_at')
         ):
             sampler.start_at(drawn)
