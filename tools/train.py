@@ -38,7 +38,8 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='go on from the newest checkpoint of the work dir, or from the one named',
+        help='go on from the newest checkpoint of the work dir that can be read, or '
+        'from the one named',
     )
     parser.add_argument(
         '--amp', action='store_true', help='automatic mixed precision (needs a GPU)'

@@ -165,24 +165,12 @@ def test_resume_without_a_checkpoint_begins_at_the_beginning(
     assert files(tmp_path) == set()
 
 
-def damage(path: Path, how: str) -> None:
-    data = bytearray(path.read_bytes())
-    if how == 'truncated':
-        del data[len(data) // 2 :]
-    elif how == 'empty':
-        data.clear()
-    else:
-        with zipfile.ZipFile(path) as archive:
-            info = next(i for i in archive.infolist() if '/data/' in i.filename)
-        data[info.header_offset + 30 + len(info.filename) + 64] ^= 1
-    path.write_bytes(data)
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.mark.parametrize('how', ['truncated', 'empty', 'one bit'])
-def test_damaged_newest_checkpoint_falls_back_with_a_warning(
-    how, config, copy, straight
-):
-    damage(copy / 'iter_8.pth', how)
+def test_damaged_newest_checkpoint_falls_back_with_a_warning(config, copy, straight):
+    truncate(copy / 'iter_8.pth')
     code, output = train(config, copy, '--resume')
     assert code == 0, output[-3000:]
     warning = next(line for line in output.splitlines() if 'WARNING - Damaged' in line)
@@ -194,7 +182,7 @@ def test_damaged_newest_checkpoint_falls_back_with_a_warning(
 
 def test_without_a_readable_checkpoint_all_are_named(config, copy):
     for path in copy.glob('iter_*.pth'):
-        damage(path, 'truncated')
+        truncate(path)
     code, output = train(config, copy, '--resume')
     assert code == 1
     assert last_line(output).startswith('error: none of the checkpoints')
@@ -239,28 +227,14 @@ def test_missing_checkpoint_is_explained(config, tmp_path):
     assert 'gone.pth not found' in last_line(output)
 
 
-@pytest.mark.parametrize(
-    ('args', 'message'),
-    [
-        (['--fold', '2'], 'on other episodes: fold (0 then, 2 now)'),
-        (['--cfg-options', 'train_dataloader.dataset.seed=1'], 'seeds ([0] then'),
-        (['--cfg-options', 'model.backbone.type=PatchBackbone'], 'of another model'),
-    ],
-)
-def test_checkpoint_of_another_training_is_refused(args, message, config, copy):
-    if 'PatchBackbone' in args[-1]:
-        content = saved(copy / 'iter_8.pth')
-        content['state_dict']['backbone.conv.bias'] = torch.zeros(3)
-        torch.save(content, copy / 'iter_8.pth')
-        args = []
-    code, output = train(config, copy, '--resume', *args)
+def test_checkpoint_of_another_training_is_refused(config, copy):
+    code, output = train(config, copy, '--resume', '--fold', '2')
     assert code == 1
     assert last_line(output).startswith('error: ')
-    assert message in last_line(output)
+    assert 'on other episodes: fold (0 then, 2 now)' in last_line(output)
 
 
-@pytest.mark.parametrize('keep', [1, 2])
-@pytest.mark.parametrize('file', ['iter_6', 'best_mIoU_iter_8'])
+@pytest.mark.parametrize(('file', 'keep'), [('iter_6', 1), ('best_mIoU_iter_8', 2)])
 def test_full_disk_leaves_the_old_checkpoints(file, keep, config, straight, tmp_path):
     options = ['--cfg-options', f'default_hooks.checkpoint.max_keep_ckpts={keep}']
     code, output = train(config, tmp_path, *options, KILL=f'full:{file}')

@@ -1,8 +1,20 @@
-"""Which checkpoint of a work dir is the one to resume from."""
+"""Which checkpoint of a work dir is the one to resume from, and which one is not."""
+
+import zipfile
+from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
-from mmssp.utils.resume import find_checkpoints, remove_unfinished
+from mmssp.utils.resume import (
+    UnreadableCheckpoint,
+    check_same_training,
+    choose_checkpoint,
+    find_checkpoints,
+    read_checkpoint,
+    remove_unfinished,
+)
 
 
 @pytest.fixture
@@ -67,3 +79,95 @@ def test_only_unfinished_checkpoints_are_removed(work_dir):
     }
     assert not any((work_dir / name).exists() for name in removed)
     assert (work_dir / '.hidden.pth').exists()
+
+
+def checkpoint() -> dict:
+    return dict(
+        meta=dict(iter=3, dataset_meta=dict(fold=1, seeds=[0], class_names={1: 'cat'})),
+        state_dict=nn.Linear(64, 3).state_dict(),
+        message_hub=dict(log_scalars={}),
+        optimizer=dict(state={}, param_groups=[]),
+    )
+
+
+def write(path: Path, how: str = '') -> Path:
+    torch.save(checkpoint(), path)
+    data = bytearray(path.read_bytes())
+    if how == 'truncated':
+        del data[-100:]
+    elif how == 'empty':
+        data.clear()
+    elif how == 'text':
+        data[:] = b'no checkpoint'
+    elif how == 'one bit':
+        with zipfile.ZipFile(path) as archive:
+            info = max(archive.infolist(), key=lambda info: info.file_size)
+        data[info.header_offset + 30 + len(info.filename) + info.file_size // 2] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+def test_a_whole_checkpoint_is_read(tmp_path):
+    found = read_checkpoint(write(tmp_path / 'iter_3.pth'))
+    assert found['meta'] == checkpoint()['meta']
+    assert found['state_dict']['weight'].shape == (3, 64)
+
+
+@pytest.mark.parametrize('how', ['truncated', 'empty', 'text', 'one bit'])
+def test_a_damaged_one_is_passed_over(how, tmp_path):
+    write(tmp_path / 'iter_9.pth', how)
+    with pytest.raises(UnreadableCheckpoint, match=r'iter_9\.pth: '):
+        read_checkpoint(tmp_path / 'iter_9.pth')
+    with pytest.raises(ValueError, match='none of the checkpoints'):
+        choose_checkpoint(tmp_path)
+    whole = write(tmp_path / 'iter_3.pth')
+    path, reasons = choose_checkpoint(tmp_path)
+    assert path == whole
+    assert len(reasons) == 1
+
+
+@pytest.mark.parametrize('part', ['meta', 'state_dict', 'message_hub', 'optimizer'])
+def test_one_without_a_part_is_not_resumed_from(part, tmp_path):
+    content = checkpoint()
+    del content[part]
+    torch.save(content, tmp_path / 'c.pth')
+    with pytest.raises(ValueError, match=f'has no {part}, so'):
+        read_checkpoint(tmp_path / 'c.pth')
+
+
+def test_tensors_alone_are_not_resumed_from(tmp_path):
+    torch.save([torch.zeros(1)], tmp_path / 'c.pth')
+    with pytest.raises(ValueError, match='has no meta, state_dict'):
+        read_checkpoint(tmp_path / 'c.pth')
+
+
+def test_the_same_training_passes():
+    check_same_training(
+        checkpoint(), nn.Linear(64, 3), dict(fold=1, seeds=[0], class_names={1: 'cat'})
+    )
+    check_same_training(checkpoint(), nn.Linear(64, 3), None)
+
+
+@pytest.mark.parametrize(
+    ('changed', 'message'),
+    [
+        (dict(fold=2), r'fold \(1 then, 2 now\) differ'),
+        (dict(seeds=[1]), r'seeds \(\[0\] then, \[1\] now\) differ'),
+        (dict(class_names={1: 'dog'}), 'class_names differ'),
+    ],
+)
+def test_other_episodes_are_told(changed, message):
+    with pytest.raises(ValueError, match=message):
+        check_same_training(checkpoint(), nn.Linear(64, 3), changed)
+
+
+@pytest.mark.parametrize(
+    ('model', 'message'),
+    [
+        (nn.Linear(64, 4), 'another model: weight, bias differ'),
+        (nn.Linear(64, 3, bias=False), 'another model: bias differ'),
+    ],
+)
+def test_another_model_is_told(model, message):
+    with pytest.raises(ValueError, match=message):
+        check_same_training(checkpoint(), model, None)
