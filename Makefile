@@ -60,7 +60,8 @@ format: $(STAMP)
 	$(PY) -m ruff format .
 
 clean:
-	rm -rf $(VENV) demo_output build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-official demo_output build dist docs/_build docs/reference/generated \
+	    *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 .PHONY: types coverage
 

@@ -62,7 +62,7 @@ def lost_process(error: BaseException) -> str | None:
     by_text = isinstance(error, RuntimeError) and 'gloo' in str(error)
     if rank is None or not (by_name or by_text):
         return None
-    first = str(error).strip().splitlines()[0]
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
     return (
         f'rank {rank}: another process of the job ended or cannot be reached; see what '
         f'it printed, or the system log if it was killed ({first})'
