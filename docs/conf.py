@@ -99,6 +99,7 @@ def setup(app: Sphinx) -> None:
     """Let Sphinx call what is below."""
     app.connect('missing-reference', resolve_short_name)
     app.connect('source-read', leave_out_missing)
+    app.connect('env-get-outdated', read_index_again)
 
 
 def leave_out_missing(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -107,6 +108,13 @@ def leave_out_missing(app: Sphinx, docname: str, source: list[str]) -> None:
         for page in OPTIONAL_PAGES:
             if page not in app.env.found_docs:
                 source[0] = source[0].replace(f'\n{page}\n', '\n')
+
+
+def read_index_again(
+    app: Sphinx, env: BuildEnvironment, added: set, changed: set, removed: set
+) -> list[str]:
+    """The front page's lists depend on which pages there are."""
+    return ['index'] if added or removed else []
 
 
 def resolve_short_name(
