@@ -51,3 +51,17 @@ def test_other_errors_are_not_taken_for_a_full_disk(tmp_path):
     (tmp_path / 'a').mkdir()
     with pytest.raises(IsADirectoryError):
         put(b'new', str(tmp_path / 'a'), backend_args=DURABLE)
+
+
+def test_stopped_in_the_middle_the_old_file_is_whole(monkeypatch, tmp_path):
+    (tmp_path / 'a').write_bytes(b'old')
+    write_bytes = Path.write_bytes
+
+    def stop(path: Path, data: bytes) -> None:
+        write_bytes(path, data[:2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, 'write_bytes', stop)
+    with pytest.raises(KeyboardInterrupt):
+        put(b'new', str(tmp_path / 'a'), backend_args=DURABLE)
+    assert (tmp_path / 'a').read_bytes() == b'old'
