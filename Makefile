@@ -56,3 +56,9 @@ format: $(STAMP)
 
 clean:
 	rm -rf $(VENV) demo_output build *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+# the wall against bad input with as many inputs a test as there is time for
+MMSSP_FUZZ ?= 20000
+.PHONY: fuzz
+fuzz: $(STAMP)
+	MMSSP_FUZZ=$(MMSSP_FUZZ) $(PY) -m pytest tests/test_wall

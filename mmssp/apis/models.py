@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from mmengine.config import Config
@@ -15,7 +14,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import nn
 
-from ..utils.checkpoints import check_pretrained
+from ..utils.checkpoints import check_pretrained, load_weights, read_checkpoint
 
 PACKAGE = Path(__file__).resolve().parents[1]
 FOLDERS = (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs')
@@ -57,7 +56,7 @@ def build_model(
         with _quiet():
             built.init_weights()
     else:
-        load_weights(built, weights)
+        load_weights(built, read_checkpoint(weights), weights)
     return built.to(device).eval()
 
 
@@ -97,37 +96,6 @@ def find_config(model: str | os.PathLike) -> Path:
     raise FileNotFoundError(
         f'model {str(model)!r} not found: expected the path of a config, or one of {names}'
     )
-
-
-def load_weights(model: nn.Module, weights: str | os.PathLike) -> None:
-    """Load a checkpoint's tensors, all of them; nothing in it is run.
-
-    Args:
-        model: Changed in place.
-        weights: File with a state dict, or with one under ``state_dict``.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: See :func:`build_model`.
-    """
-    path = Path(weights)
-    if not path.is_file():
-        raise FileNotFoundError(f'checkpoint {path} not found')
-    try:
-        loaded = torch.load(path, map_location='cpu', weights_only=True)
-        state = loaded.get('state_dict', loaded)
-        model.load_state_dict(state, strict=True)
-    except (
-        AttributeError,
-        EOFError,
-        KeyError,
-        OSError,
-        RuntimeError,
-        TypeError,
-        UnpicklingError,
-        ValueError,
-    ) as error:
-        raise ValueError(f'{path} does not fit the model: {error}') from error
 
 
 def fingerprint(model: nn.Module) -> str:
