@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from ..datasets.coco_json import category_names, load_json
+from ..utils.json_files import read_json
 from .inputs import IMAGE_SUFFIXES
 
 NAME = 'object'
@@ -213,7 +214,7 @@ def _by_label(
 
 
 def _labels(path: Path) -> list[str]:
-    content = _load(path)
+    content = read_json(path, 'expected a COCO or LabelMe file')
     shapes = content.get('shapes') if isinstance(content, dict) else None
     if not isinstance(shapes, list):
         raise ValueError(f'{path} is no LabelMe file: it has no list named "shapes".')
@@ -221,17 +222,10 @@ def _labels(path: Path) -> list[str]:
     return sorted(label for label in labels if isinstance(label, str))
 
 
-def _load(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding='utf-8-sig'))
-    except ValueError as error:
-        raise ValueError(f'{path} is not valid JSON ({error}).') from error
-
-
 def _in_json(
     path: Path, class_value: int | str | None, allow_outside: bool
 ) -> list[SupportClass]:
-    content = _load(path)
+    content = read_json(path, 'expected a COCO or LabelMe file')
     if isinstance(content, dict) and 'shapes' in content:
         image = _image(path, content.get('imagePath'), allow_outside)
         return _by_label(NAME, ((image,), (path,)), class_value)

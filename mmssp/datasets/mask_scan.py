@@ -150,7 +150,7 @@ def _file_state(path: str | None, backend_args: dict | None) -> tuple:
     path = path if os.path.isabs(path) else os.path.abspath(path)
     try:
         state = os.stat(path)
-    except OSError:  # the scan tells what is wrong with it
+    except (OSError, ValueError):  # the scan tells what is wrong with it
         return (path, None)
     return (path, state.st_size, state.st_mtime_ns)
 

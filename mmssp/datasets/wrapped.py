@@ -24,7 +24,7 @@ def build_dataset(dataset: dict | BaseSegDataset) -> BaseSegDataset:
 
     Raises:
         FileNotFoundError: If building failed and the root, list or a folder is missing.
-        ValueError: If there is no image.
+        ValueError: If there is no image, or the list is no text.
     """
     if isinstance(dataset, dict):
         try:
@@ -37,6 +37,11 @@ def build_dataset(dataset: dict | BaseSegDataset) -> BaseSegDataset:
             raise FileNotFoundError(
                 f'{dataset.get("type")}: {", ".join(missing)} not found; set data_root '
                 '(the README shows the layouts that are expected)'
+            ) from error
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f'{dataset.get("type")}: its list {dataset.get("ann_file")} is not UTF-8 '
+                f'text ({error}); expected one image name a line'
             ) from error
         except ValueError as error:
             # what NumPy says when mmengine serialises an empty list

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from ..utils.files import atomic_path
+from ..utils.json_files import read_json
 from .protocols import get_protocol
 from .scores import score_runs
 
@@ -38,14 +39,7 @@ def read_results(path: str | os.PathLike) -> dict:
         ValueError: If it is no such file, holds no episode or the same one twice, or
             its episodes don't give the scores that it states.
     """
-    try:
-        report = json.loads(Path(path).read_text(encoding='utf-8'))
-    except OSError as error:
-        raise FileNotFoundError(
-            f'{path} cannot be read ({error.strerror}): {ORIGIN}'
-        ) from error
-    except ValueError as error:
-        raise ValueError(f'{path} is not JSON ({error}): {ORIGIN}') from error
+    report = read_json(path, ORIGIN)
     missing = _unfit(report, KINDS) if isinstance(report, dict) else list(KINDS)
     if missing:
         raise ValueError(f'{path} has no usable {", ".join(missing)}: {ORIGIN}')

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 DEEP = 100_000
+KEYS = ('id', 'images', 'annotations', 'file_name', 'shapes', 'episodes', 'run', 'x')
 STRANGE = (
     None, True, False, 0, 1, -1, 2, 255, 256, 2**31, -(2**31), 2**63, 10**30, 0.5, -0.0,
     1e-300, 1e9, 1e308, -1e308, math.nan, math.inf, -math.inf, '', ' ', '0', 'x' * 5000,
@@ -16,8 +17,16 @@ STRANGE = (
 )  # fmt: skip
 
 
+class Bytes(bytes):
+    """Bytes that fit into a report."""
+
+    def __repr__(self) -> str:
+        more = f' ... {len(self)} bytes' if len(self) > 2000 else ''
+        return repr(bytes(self[:2000])) + more
+
+
 @st.composite
-def damaged(draw: st.DrawFn, whole: bytes, most: int = 4) -> bytes:
+def damaged(draw: st.DrawFn, whole: bytes, most: int = 4) -> Bytes:
     """Bytes with up to ``most`` kinds of damage; half of it near the start."""
     data = bytearray(whole)
     for _ in range(draw(st.integers(1, most))):
@@ -44,7 +53,7 @@ def damaged(draw: st.DrawFn, whole: bytes, most: int = 4) -> bytes:
         elif data:
             flipped = data[place] ^ (1 << draw(st.integers(0, 7)))
             data[place] = flipped if kind == 'flip' else draw(st.integers(0, 255))
-    return bytes(data)
+    return Bytes(data)
 
 
 def _spot(draw: st.DrawFn, tree: Any) -> tuple[Any, Any]:
@@ -105,22 +114,20 @@ def changed(draw: st.DrawFn, tree: Any, most: int = 3, strange: tuple = STRANGE)
 
 
 @st.composite
-def broken_json(draw: st.DrawFn, tree: Any, most: int = 3) -> bytes:
+def broken_json(draw: st.DrawFn, tree: Any, most: int = 3) -> Bytes:
     """A JSON file: a changed tree; one in five also damaged as text."""
     text = json.dumps(draw(changed(tree, most)))
     kind = draw(st.integers(0, 14))
     if kind == 0:
         return draw(damaged(text.encode()))
+    place = draw(st.integers(0, len(text)))
     if kind == 1:  # nested deeper than any stack
-        place = draw(st.integers(0, len(text)))
         opening = draw(st.sampled_from(('[', '{"x":')))
-        return (text[:place] + opening * DEEP + text[place:]).encode()
-    if kind == 2:  # a key twice: the last one counts
-        place = text.find('{') + 1
-        item = f'{json.dumps(draw(st.sampled_from(list(tree) or [""])))}: 1'
-        return (
-            text[:place] + item + (', ' if place < len(text) - 1 else '')
-        ).encode() + (text[place:].encode())
-    if kind == 3:  # a number of more digits than Python reads
-        return text.replace('1', '1' * 5000, 1).encode()
-    return text.encode()
+        text = text[:place] + opening * DEEP + text[place:]
+    elif kind == 2 and '{' in text[: place + 1]:  # a key twice: the last one counts
+        start = text.rindex('{', 0, place + 1) + 1
+        key = json.dumps(draw(st.sampled_from(KEYS)))
+        text = f'{text[:start]}{key}: 1, {text[start:]}'
+    elif kind == 3:  # a number of more digits than Python reads
+        text = text.replace('1', '1' * 5000, 1)
+    return Bytes(text.encode('utf-8', 'surrogatepass'))

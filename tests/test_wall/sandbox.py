@@ -1,5 +1,6 @@
 """Calls with broken input, in a process that may crash, hang or run out of memory."""
 
+import gc
 import multiprocessing
 import os
 import resource
@@ -98,6 +99,7 @@ class Sandbox:
 
     def _serve(self, pipe: Any, others_end: Any) -> None:
         others_end.close()
+        gc.freeze()  # mmengine collects garbage at every turn
         torch.set_num_threads(1)  # a fork has none of the threads of its parent
         cv2.setNumThreads(1)
         pages = int(Path('/proc/self/statm').read_text().split()[0])
