@@ -56,7 +56,7 @@ def find_support(
             or what the JSON says.
         class_value: Which value of masks, or label of LabelMe files, is meant; by
             default each label of a LabelMe file is a class.
-        allow_outside: Follow paths in a JSON that lead out of its folder.
+        allow_outside: Follow paths in a JSON, and links, that lead out of its folder.
 
     Returns:
         The classes, at least one, each with at least one image.
@@ -232,13 +232,16 @@ def _in_json(
     content = load_json(path)
     names = category_names(content, path)
     images = {
-        item.get('id'): item for item in content['images'] if isinstance(item, dict)
+        item['id']: item
+        for item in content['images']
+        if isinstance(item, dict) and type(item.get('id')) is int
     }
     marked: dict[int, dict[int, list[dict]]] = {number: {} for number in names}
     for item in content['annotations']:
         category = item.get('category_id') if isinstance(item, dict) else None
         owner = item.get('image_id') if isinstance(item, dict) else None
-        if category not in names or owner not in images:
+        known = type(category) is int and type(owner) is int
+        if not known or category not in names or owner not in images:
             raise ValueError(
                 f'{path}: an annotation belongs to the image {owner!r} and the category '
                 f'{category!r}, which the JSON does not have both.'
@@ -278,12 +281,25 @@ def _image(path: Path, name: Any, allow_outside: bool) -> Path:
     # Both readings: a name made on Windows must not escape here, nor the reverse.
     readings = (PureWindowsPath(name), PurePosixPath(name))
     if not allow_outside and any(p.anchor or '..' in p.parts for p in readings):
-        raise ValueError(
-            f'{path}: the image {name!r} is not inside the folder of the JSON. Put it '
-            'there, or allow it (allow_outside=True, --allow-outside on the command '
-            'line) if you trust the file.'
-        )
+        raise ValueError(_leads_out(path, name))
     image = path.parent / name
-    if not image.is_file():
+    try:
+        exists = image.is_file()
+        inside = image.resolve().is_relative_to(path.parent.resolve())
+    except (OSError, ValueError, RuntimeError) as error:  # what no system can name
+        raise ValueError(
+            f'{path}: the image name {name[:80]!r} cannot be one ({error}).'
+        ) from error
+    if not exists:
         raise FileNotFoundError(f'{path}: its image {image} does not exist.')
+    if not allow_outside and not inside:
+        raise ValueError(_leads_out(path, name))
     return image
+
+
+def _leads_out(path: Path, name: str) -> str:
+    return (
+        f'{path}: the image {name!r} is not inside the folder of the JSON. Put it '
+        'there, or allow it (allow_outside=True, --allow-outside on the command '
+        'line) if you trust the file.'
+    )

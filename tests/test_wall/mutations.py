@@ -79,7 +79,8 @@ def _change(draw: st.DrawFn, tree: Any, values: st.SearchStrategy) -> None:
     )
     value = container[key]
     if kind == 'set':
-        container[key] = draw(values)
+        # a copy: what is changed next must not change what is drawn later
+        container[key] = copy.deepcopy(draw(values))
     elif kind == 'scale' and isinstance(value, int | float):
         container[key] = value * draw(
             st.sampled_from((-1, 0, 2, 0.5, 1e4, 1e12, 2**40))
