@@ -17,6 +17,7 @@ from mmssp.utils.cli import run
 from mmssp.utils.config import (
     few_shot_metric,
     load_config,
+    override,
     set_episodes,
     set_protocol,
     set_runs,
@@ -89,7 +90,7 @@ def main() -> None:
     cfg = load_config(args.config)
     set_protocol(cfg, args.protocol, args.original_size)
     # after the protocol, so that they count, as departures from it
-    cfg.merge_from_dict(args.cfg_options or {})
+    override(cfg, args.cfg_options)
     set_runs(cfg, args.runs)
     set_episodes(
         cfg,

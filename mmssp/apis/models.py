@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import nn
 
 from ..utils.checkpoints import check_pretrained, load_weights, read_checkpoint
+from ..utils.cli import explanation
+from ..utils.config import load_config
 
 PACKAGE = Path(__file__).resolve().parents[1]
 FOLDERS = (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs')
@@ -39,13 +40,18 @@ def build_model(
         ValueError: The config has no few-shot segmentor, or the checkpoint is damaged,
             holds more than weights, or belongs to another model.
     """
-    cfg = Config.fromfile(find_config(model))
+    cfg = load_config(find_config(model))
     if cfg.get('model') is None:
         raise ValueError(f'{cfg.filename}: no model in this config')
     init_default_scope('mmseg')
     if weights is None:
         check_pretrained(cfg)
-    built = MODELS.build(cfg.model)
+    try:
+        built = MODELS.build(cfg.model)
+    except (TypeError, KeyError, AttributeError, AssertionError) as error:
+        raise ValueError(
+            explanation(error) or f'{cfg.filename}: the model cannot be built: {error}'
+        ) from error
     needed = ('prototypes', 'prepare', 'match_prototypes')
     if not all(hasattr(getattr(built, 'decode_head', None), name) for name in needed):
         raise ValueError(

@@ -8,7 +8,7 @@ from mmengine.dataset import Compose
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from ..utils.cli import explanation
+from ..utils.cli import own_message
 
 IGNORE = 255
 
@@ -32,7 +32,7 @@ def build_dataset(dataset: dict | BaseSegDataset) -> BaseSegDataset:
             built.full_init()
         except (AssertionError, FileNotFoundError) as error:
             missing = _missing_paths(dataset)
-            if not missing or explanation(error):
+            if not missing or own_message(error):
                 raise
             raise FileNotFoundError(
                 f'{dataset.get("type")}: {", ".join(missing)} not found; set data_root '

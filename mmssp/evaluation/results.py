@@ -157,10 +157,11 @@ def write_report(path: str | os.PathLike, report: dict) -> None:
     Raises:
         OSError: If it cannot be written.
     """
+    text = json.dumps(report, allow_nan=False)
     try:
         with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(report, allow_nan=False))
-    except OSError as error:
+            temporary.write_text(text)
+    except (OSError, ValueError) as error:  # or a name that no system can have
         raise OSError(_unwritable(path, error)) from error
 
 
@@ -183,8 +184,9 @@ def check_writable(path: str | os.PathLike) -> None:
         raise OSError(f'{path} is a folder: name a file to write in it')
 
 
-def _unwritable(path: str | os.PathLike, error: OSError) -> str:
-    return f'{path} cannot be written ({error.strerror}): choose another place'
+def _unwritable(path: str | os.PathLike, error: Exception) -> str:
+    reason = getattr(error, 'strerror', None) or error
+    return f'{str(path)[:300]} cannot be written ({reason}): choose another place'
 
 
 def _unfit(content: dict, kinds: dict[str, Callable[[object], bool]]) -> list[str]:

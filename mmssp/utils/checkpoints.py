@@ -183,9 +183,10 @@ def check_pretrained(cfg: Config) -> None:
     Raises:
         FileNotFoundError: Naming the file and the way to get it.
     """
-    init = (cfg.model.get('backbone') or {}).get('init_cfg') or {}
+    backbone = (cfg.get('model') or {}).get('backbone')
+    init = (backbone.get('init_cfg') if isinstance(backbone, dict) else None) or {}
     path = init.get('checkpoint') if isinstance(init, dict) else None
-    if path is None or '://' in path or Path(path).exists():
+    if not isinstance(path, str) or '://' in path or Path(path).exists():
         return
     published = Path(path).name.replace('_mmssp', '')
     raise FileNotFoundError(

@@ -91,9 +91,7 @@ class Sandbox:
         context = multiprocessing.get_context('fork')
         self._pipe, other = context.Pipe()
         # the child must not hold the parent's end, or it would never see it close
-        self._process = context.Process(
-            target=self._serve, args=(other, self._pipe), daemon=True
-        )
+        self._process = context.Process(target=self._serve, args=(other, self._pipe))
         self._process.start()
         other.close()
 
@@ -116,13 +114,14 @@ class Sandbox:
     def _outcome(self, arguments: tuple) -> tuple[str, str | None]:
         try:
             self._function(*arguments)
-        except AssertionError:
-            return 'failed', traceback.format_exc()
-        except (ValueError, OSError) as error:
+        except Exception as error:
+            # libraries assert as well; a test's own assertion is never explained
             message = explanation(error)
             if message and message.strip() and 'Traceback' not in message:
                 return 'refused', message
-            return 'failed', 'not explained: ' + traceback.format_exc()
+            documented = isinstance(error, ValueError | OSError)
+            why = 'not explained' if documented else 'not documented'
+            return 'failed', f'{why}: {traceback.format_exc()}'
         except BaseException:
             return 'failed', 'not documented: ' + traceback.format_exc()
         return 'read', None
