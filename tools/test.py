@@ -15,6 +15,7 @@ from mmssp.evaluation import PROTOCOLS, FewShotIoUMetric
 from mmssp.utils.checkpoints import load_for_test, training_departures
 from mmssp.utils.cli import run
 from mmssp.utils.config import (
+    built_from,
     few_shot_metric,
     load_config,
     override,
@@ -108,9 +109,11 @@ def main() -> None:
         few_shot_metric(cfg).out_file = args.out
     show_episodes(cfg, args.show_dir, args.show_interval)
     cfg.load_from, cfg.resume = None, False
-    runner = Runner.from_cfg(cfg)
+    with built_from(cfg):
+        runner = Runner.from_cfg(cfg)
     trained_on = load_for_test(runner, args.checkpoint)
-    evaluator = runner.test_loop.evaluator
+    with built_from(cfg):
+        evaluator = runner.test_loop.evaluator
     for metric in evaluator.metrics:
         if isinstance(metric, FewShotIoUMetric):
             found = training_departures(trained_on, metric.dataset_meta)

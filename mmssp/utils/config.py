@@ -1,6 +1,7 @@
 """Changing a config by what experiments differ in: fold, shots, runs, precision."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from mmengine.config import Config
 
 from ..evaluation.protocols import get_protocol
 from .checks import whole_number
+from .cli import explanation
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 SETTINGS = (
@@ -74,6 +76,27 @@ def override(cfg: Config, options: dict | None) -> None:
                 f'{cfg.filename}: {name}.dataset is {str(dataset)[:80]!r}; expected '
                 'settings (a dict)'
             )
+
+
+@contextmanager
+def built_from(cfg: Config) -> Iterator[None]:
+    """A sentence for what mmengine's runner raises for a config that lacks something.
+
+    Args:
+        cfg: What is built inside.
+
+    Raises:
+        ValueError: In the place of errors that nothing explains.
+    """
+    try:
+        yield
+    except (TypeError, KeyError, AttributeError, AssertionError, ValueError) as error:
+        if explanation(error):
+            raise
+        raise ValueError(
+            f'{cfg.filename} cannot be run ({type(error).__name__}: {_line(error)}): '
+            'something is missing there, or of another kind; MMSSP_TRACEBACK=1 shows where'
+        ) from error
 
 
 def _line(error: Exception) -> str:
