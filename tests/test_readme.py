@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import pytest
 from mmengine.config import Config
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import DATASETS
 from tiny_data import draw
 
 ROOT = Path(__file__).parents[1]
@@ -30,24 +30,15 @@ def test_files_named_in_commands_exist():
 
 
 @pytest.fixture
-def configs(tmp_path) -> dict[str, Config]:
-    """The README's configs, by what they are about."""
-    found = {}
-    for i, block in enumerate(re.findall(r'```python\n(.+?)```', README, re.DOTALL)):
-        if '_base_' not in block:
-            continue
-        path = tmp_path / f'block{i}.py'
-        path.write_text(block.replace("'./", f"'{ROOT / 'configs'}/"))
-        name = 'own data' if 'data/mine' in block else 'backbone'
-        found[name] = Config.fromfile(path)
-    return found
+def own_data_config(tmp_path) -> Config:
+    blocks = re.findall(r'```python\n(.+?)```', README, re.DOTALL)
+    (block,) = (block for block in blocks if '_base_' in block)
+    path = tmp_path / 'own_data.py'
+    path.write_text(block.replace("'./", f"'{ROOT / 'configs'}/"))
+    return Config.fromfile(path)
 
 
-def test_another_backbone_is_built_as_written(configs):
-    MODELS.build(configs['backbone'].model)
-
-
-def test_own_data_are_loaded_as_written(configs, tmp_path):
+def test_own_data_are_loaded_as_written(own_data_config, tmp_path):
     for folder in ('images', 'masks'):
         (tmp_path / folder).mkdir()
     for i, (image, mask) in enumerate(draw(8, 3)):
@@ -56,7 +47,7 @@ def test_own_data_are_loaded_as_written(configs, tmp_path):
         )
         large = mask.repeat(4, 0).repeat(4, 1)
         cv2.imwrite(str(tmp_path / 'masks' / f'{i}.png'), large)
-    config = configs['own data'].test_dataloader.dataset
+    config = own_data_config.test_dataloader.dataset
     config.dataset.data_root = str(tmp_path)
     dataset = DATASETS.build(config)
     assert len(dataset) == 5000

@@ -7,6 +7,18 @@ import cv2
 import numpy as np
 from PIL import Image
 
+CONFIGS = Path(__file__).parents[1] / 'configs'
+# PASCAL-5i's config with the quickest backbone of mmseg
+SMALL_MODEL = f"""
+_base_ = '{CONFIGS}/ssp_r50_pascal5i_1shot.py'
+model = dict(
+    backbone=dict(
+        _delete_=True, type='ResNet', depth=18, num_stages=2, strides=(1, 2),
+        dilations=(1, 1), out_indices=(1,), norm_eval=True,
+    ),
+    decode_head=dict(in_channels=128),
+)
+"""
 SIZE = 48
 CELL = 16
 
@@ -84,3 +96,20 @@ def write_coco(root: Path, categories: list[str], num_images: int = 160) -> Path
         path = root / 'annotations' / f'instances_{split}2017.json'
         path.write_text(json.dumps(content))
     return root
+
+
+def write_test_config(folder: Path, num_episodes: int) -> Path:
+    """A config to be tested with, and its tiny data set, in a folder."""
+    path = folder / 'tiny.py'
+    path.write_text(
+        f"""{SMALL_MODEL}
+test_dataloader = dict(
+    num_workers=0, persistent_workers=False,
+    dataset=dict(
+        dataset=dict(data_root='{write_voc(folder / 'voc')}'),
+        min_pixels=16, workers=1, num_episodes={num_episodes},
+    ),
+)
+"""
+    )
+    return path

@@ -24,7 +24,12 @@ from mmssp.utils.config import (
     set_runs,
     show_episodes,
 )
-from mmssp.utils.launch import add_launcher, leave_together, set_launcher
+from mmssp.utils.launch import (
+    add_launcher,
+    leave_together,
+    set_launcher,
+    watch_each_other,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -111,6 +116,7 @@ def main() -> None:
     cfg.load_from, cfg.resume = None, False
     with built_from(cfg):
         runner = Runner.from_cfg(cfg)
+    watch_each_other()
     trained_on = load_for_test(runner, args.checkpoint)
     with built_from(cfg):
         evaluator = runner.test_loop.evaluator

@@ -12,7 +12,12 @@ from mmengine.runner import Runner
 from mmssp.utils.checkpoints import check_pretrained
 from mmssp.utils.cli import run
 from mmssp.utils.config import episodic_datasets, load_config, set_amp, set_episodes
-from mmssp.utils.launch import add_launcher, leave_together, set_launcher
+from mmssp.utils.launch import (
+    add_launcher,
+    leave_together,
+    set_launcher,
+    watch_each_other,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,7 +38,8 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='go on from the newest checkpoint of the work dir, or from the one named',
+        help='go on from the newest checkpoint of the work dir that can be read, or '
+        'from the one named',
     )
     parser.add_argument(
         '--amp', action='store_true', help='automatic mixed precision (needs a GPU)'
@@ -67,8 +73,13 @@ def main() -> None:
         cfg.resume, cfg.load_from = True, None
     elif args.resume:
         cfg.resume, cfg.load_from = True, args.resume
+    if cfg.get('resume') and not cfg.setdefault('default_hooks', {}).get('resume'):
+        # it is also what keeps an unsafe checkpoint from being read
+        cfg.default_hooks['resume'] = dict(type='ExactResumeHook')
     check_pretrained(cfg)
-    Runner.from_cfg(cfg).train()
+    runner = Runner.from_cfg(cfg)
+    watch_each_other()
+    runner.train()
     leave_together()
 
 

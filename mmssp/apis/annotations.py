@@ -100,7 +100,7 @@ def _as_marks(
     width: int,
     class_value: int | str | None,
     resize: bool,
-) -> Points | list[Box | Polygon | dict] | None:
+) -> Points | Sequence[Box | Polygon | dict[str, Any]] | None:
     """What is to be drawn: shapes and COCO's RLEs; None for a mask."""
     if isinstance(annotation, Points):
         return annotation
@@ -133,12 +133,12 @@ def _as_marks(
 
 
 def _coco_marks(
-    annotations: Sequence[dict],
+    annotations: Sequence[dict[str, Any]],
     height: int,
     width: int,
-    category: int | None,
+    category: int | str | None,
     resize: bool,
-) -> list[Box | dict]:
+) -> list[Box | dict[str, Any]]:
     found = sorted({str(a['category_id']) for a in annotations if 'category_id' in a})
     if category is None and len(found) > 1:
         raise ValueError(
@@ -166,7 +166,9 @@ def _coco_marks(
     return marks
 
 
-def _coco_mark(annotation: dict, height: int, width: int, resize: bool) -> Box | dict:
+def _coco_mark(
+    annotation: dict[str, Any], height: int, width: int, resize: bool
+) -> Box | dict[str, Any]:
     """A box, or a compressed RLE (of its own size if ``resize``)."""
     segmentation, box = annotation.get('segmentation'), annotation.get('bbox')
     if not segmentation and box is not None:
@@ -193,7 +195,10 @@ def _coco_mark(annotation: dict, height: int, width: int, resize: bool) -> Box |
 
 
 def _draw_all(
-    marks: list[Box | Polygon | dict], image: np.ndarray, tighten: bool, resize: bool
+    marks: Sequence[Box | Polygon | dict[str, Any]],
+    image: np.ndarray,
+    tighten: bool,
+    resize: bool,
 ) -> np.ndarray:
     """Shapes and RLEs united; boxes cut out if ``tighten``."""
     height, width = image.shape[:2]

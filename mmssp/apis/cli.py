@@ -251,7 +251,7 @@ def _save_support(inferencer: 'FewShotInferencer', path: str) -> None:
         ) from error
 
 
-def _settings(args: argparse.Namespace, classes: list[SupportClass]) -> dict:
+def _settings(args: argparse.Namespace, classes: list[SupportClass]) -> dict[str, Any]:
     """What results depend on, as ``settings.json`` holds it."""
     return dict(
         model=args.model,

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote_from_bytes
 
 from ..datasets.coco_masks import label_palette
@@ -42,7 +43,7 @@ td + td { text-align: right; white-space: nowrap; padding-left: .6rem; }
 
 def write_contact_sheet(
     path: Path,
-    found: Sequence[tuple[InputItem, dict]],
+    found: Sequence[tuple[InputItem, dict[str, Any]]],
     failures: dict[str, str],
 ) -> None:
     """Write the page.
@@ -63,7 +64,7 @@ def write_contact_sheet(
 
 
 def contact_sheet(
-    found: Sequence[tuple[InputItem, dict]], failures: dict[str, str]
+    found: Sequence[tuple[InputItem, dict[str, Any]]], failures: dict[str, str]
 ) -> str:
     """The page as text; every name in it is escaped."""
     total = len(found) + len(failures)
@@ -109,7 +110,7 @@ def _failed(failures: dict[str, str]) -> str:
     )
 
 
-def _card(item: InputItem, record: dict, colours: Sequence[str]) -> str:
+def _card(item: InputItem, record: dict[str, Any], colours: Sequence[str]) -> str:
     pixels = record['height'] * record['width']
     name = escape(record['file'])
     links = {

@@ -1,10 +1,12 @@
 """From pixels to features, whole or tile by tile."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from ..models.segmentors import FewShotEncoderDecoder
 
 UNIT = 32
 """Pixels that tiles are aligned to: the largest stride of common backbones."""
@@ -13,7 +15,7 @@ OVERLAP = 0.25
 
 
 def encode_image(
-    model: nn.Module,
+    model: FewShotEncoderDecoder,
     image: np.ndarray,
     device: torch.device,
     dtype: torch.dtype | None = None,
@@ -48,7 +50,7 @@ def encode_image(
     return _tiled(encode, pixels, max(UNIT, tile // UNIT * UNIT))
 
 
-def _tiled(encode: callable, pixels: Tensor, tile: int) -> Tensor:
+def _tiled(encode: Callable[[Tensor], Tensor], pixels: Tensor, tile: int) -> Tensor:
     height, width = pixels.shape[-2:]
     rows, columns = (list(_cuts(length, tile)) for length in (height, width))
     # the last tiles reach beyond the image: its last pixels again

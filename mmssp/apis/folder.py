@@ -11,18 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from mmengine.dist import get_dist_info
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
+from mmengine.dist import (
+    all_gather_object,
+    broadcast_object_list,
+    get_dist_info,
+    is_main_process,
 )
+from rich.console import Console
 
+from ..utils.progress import progress_bar
 from .contact_sheet import write_contact_sheet
 from .inputs import ImageReader, InputItem, Pattern, list_inputs
 from .output_folder import SUMMARIES, prepare_output
@@ -52,13 +49,13 @@ class FolderReport:
 def predict_folder(
     inferencer: Any,
     inputs: Pattern | Sequence[Pattern] | Sequence[InputItem],
-    output: str | os.PathLike,
+    output: str | os.PathLike[str],
     *,
     threshold: float | None = None,
     batch: int = 1,
     every: int = 1,
     overwrite: bool = False,
-    settings: dict | None = None,
+    settings: dict[str, Any] | None = None,
     progress: bool | None = None,
 ) -> FolderReport:
     """Segment all images behind paths and patterns, and write all that is found.
@@ -124,11 +121,17 @@ def predict_folder(
     )
     show = sys.stderr.isatty() if progress is None else progress
     with (
-        _bar() if show and rank == 0 else nullcontext() as bar,
+        progress_bar(Console(stderr=True), transient=True)
+        if show and rank == 0
+        else nullcontext() as bar,
         ImageReader() as reader,
     ):
         total = sum(map(len, batches))
-        task = bar and bar.add_task('images', total=total, completed=report.resumed)
+        task = (
+            bar.add_task('images', total=total, completed=report.resumed)
+            if bar
+            else None
+        )
         for some, is_done in zip(batches, finished, strict=True):
             if is_done:
                 continue
@@ -137,9 +140,9 @@ def predict_folder(
                     inferencer, some, output, digest, threshold=threshold, reader=reader
                 )
             )
-            if bar:
+            if bar and task is not None:
                 bar.advance(task, len(some))
-    parts = _gathered((report.resumed, report.failures))
+    parts = all_gather_object((report.resumed, report.failures))
     report.resumed = sum(resumed for resumed, _ in parts)
     failures = {k: v for _, failed in parts for k, v in failed.items()}
     report.failures = {i.name: failures[i.name] for i in items if i.name in failures}
@@ -244,7 +247,7 @@ def support_fingerprint(inferencer: Any) -> str:
 
 
 def _items(
-    inputs: Pattern | Sequence, every: int, output: str | os.PathLike
+    inputs: Pattern | Sequence[Any], every: int, output: str | os.PathLike[str]
 ) -> list[InputItem]:
     if not isinstance(inputs, (str, os.PathLike)) and all(
         isinstance(item, InputItem) for item in inputs
@@ -261,40 +264,15 @@ def _sentence(error: BaseException, item: InputItem) -> str:
     return str(error).removeprefix(f'{item.source}: ') or type(error).__name__
 
 
-def _bar() -> Progress:
-    return Progress(
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn('ETA'),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-
-
 def _on_first(function: Callable[[], Any]) -> Any:
     """Call a function in the first process; all get its result, or its error."""
-    rank, world = get_dist_info()
-    if world == 1:
-        return function()
-    outcome: list = [None]
-    if rank == 0:
+    outcome: list[Any] = [None]
+    if is_main_process():
         try:
             outcome = [function()]
         except (ValueError, OSError) as error:
             outcome = [error]
-    torch.distributed.broadcast_object_list(outcome)
+    broadcast_object_list(outcome)
     if isinstance(outcome[0], Exception):
         raise outcome[0]
     return outcome[0]
-
-
-def _gathered(value: Any) -> list:
-    """What each process has, in all processes."""
-    world = get_dist_info()[1]
-    values = [value] * world
-    if world > 1:
-        torch.distributed.all_gather_object(values, value)
-    return values

@@ -44,14 +44,15 @@ def grab_cut(
         cv2.grabCut(
             np.ascontiguousarray(small_image),
             small_hints,
-            None,
+            (0, 0, 0, 0),  # the mask says it all
             *models,
             iterations,
             cv2.GC_INIT_WITH_MASK,
         )
     except cv2.error:  # colours of a handful of pixels have no clusters
         return sure
-    cut = np.isin(small_hints, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
+    cut: np.ndarray = np.isin(small_hints, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    cut = cut.astype(np.uint8)
     if scale < 1:
         cut = cv2.resize(cut, (width, height), interpolation=cv2.INTER_NEAREST)
     return (cut.astype(bool) | sure) & (hints != cv2.GC_BGD)

@@ -11,18 +11,18 @@ from PIL import Image
 from ..utils.image_io import (
     MAX_PIXELS,
     Source,
-    _orientation,
-    _scale_deep_grey,
     image_size,
     orient,
+    pil_orientation,
     read_image,
+    scale_deep_grey,
 )
 
 CHANNEL_ORDERS = ('rgb', 'bgr')
 
 
 def read_any_image(
-    image: str | os.PathLike | bytes | Image.Image | np.ndarray,
+    image: str | os.PathLike[str] | bytes | Image.Image | np.ndarray,
     *,
     channel_order: str = 'rgb',
     max_pixels: int = MAX_PIXELS,
@@ -94,7 +94,7 @@ def check_source(
     return height, width
 
 
-def check_file(path: str | os.PathLike, expected: str = 'an image file') -> None:
+def check_file(path: str | os.PathLike[str], expected: str = 'an image file') -> None:
     """Refuse what is no readable local file.
 
     Args:
@@ -191,11 +191,11 @@ def _from_pil(image: Image.Image, max_pixels: int) -> np.ndarray:
         # Odd EXIF or palette transparency; neither changes the colours read.
         warnings.simplefilter('ignore')
         name = load_pil(image, 'image', max_pixels)
-        orientation = _orientation(image)
+        orientation = pil_orientation(image)
         deep_grey = image.mode.startswith('I') or image.mode == 'F'
         pixels = np.asarray(image if deep_grey else image.convert('RGB'))
     if deep_grey:
-        grey = _scale_deep_grey(pixels, name)
+        grey = scale_deep_grey(pixels, name)
         pixels = np.broadcast_to(grey[..., None], (*grey.shape, 3))
     return np.array(orient(pixels, orientation), order='C')
 
@@ -213,7 +213,7 @@ def _from_array(array: np.ndarray, channel_order: str, max_pixels: int) -> np.nd
             f'the image array has the shape {shape}; expected (H,W), (H,W,1), (H,W,3) '
             f'or (H,W,4).{hint}'
         )
-    check_size(*array.shape[:2], f'the image array of the shape {shape}', max_pixels)
+    check_size(shape[0], shape[1], f'the image array of the shape {shape}', max_pixels)
     pixels = _as_bytes(array)[..., :3]
     if channel_order == 'bgr':
         pixels = pixels[..., ::-1]

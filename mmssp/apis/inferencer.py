@@ -60,8 +60,8 @@ class FewShotInferencer:
 
     def __init__(
         self,
-        model: str | os.PathLike = 'ssp_efficientnet-lite0',
-        weights: str | os.PathLike | None = None,
+        model: str | os.PathLike[str] = 'ssp_efficientnet-lite0',
+        weights: str | os.PathLike[str] | None = None,
         device: str | torch.device | None = None,
         *,
         dtype: str | None = None,
@@ -169,7 +169,7 @@ class FewShotInferencer:
             raise ValueError(f'name={wrong[0]!r}: expected a class name')
         if len({*self.names, *names}) > 254:
             raise ValueError('expected at most 254 classes: a label map has 8 bits')
-        shots: dict[str, list] = {}
+        shots: dict[str, list[Any]] = {}
         for image, annotation, own in zip(images, annotations, names, strict=True):
             image = self._read(image, channel_order)
             mask = to_mask(
@@ -191,7 +191,7 @@ class FewShotInferencer:
         self._check_name(name)
         del self._supports[name]
 
-    def save_support(self, path: str | os.PathLike) -> None:
+    def save_support(self, path: str | os.PathLike[str]) -> None:
         """Write all classes' prototypes and names to a small file, without pickle.
 
         Raises:
@@ -201,7 +201,7 @@ class FewShotInferencer:
         self._check_some()
         save_bank(path, self._supports, self.model_fingerprint)
 
-    def load_support(self, path: str | os.PathLike) -> None:
+    def load_support(self, path: str | os.PathLike[str]) -> None:
         """Take the classes of a file instead of the present ones.
 
         Raises:
@@ -215,7 +215,7 @@ class FewShotInferencer:
                 support.prototypes[side] = prototype.to(self.device)
         self._supports = loaded
 
-    def check_support(self, name: str) -> dict:
+    def check_support(self, name: str) -> dict[str, Any]:
         """How well each support image is segmented by the others.
 
         Args:
@@ -278,7 +278,7 @@ class FewShotInferencer:
 
     def predict_batch(
         self,
-        images: Iterable,
+        images: Iterable[Any],
         *,
         threshold: float | None = None,
         channel_order: str = 'rgb',
@@ -388,6 +388,6 @@ def resized(image: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=method)
 
 
-def _as_list(value: Any) -> list:
+def _as_list(value: Any) -> list[Any]:
     """A sequence as a list; one image or annotation as a list of one."""
     return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -18,7 +18,7 @@ OUTPUT_SUFFIXES = dict(masks='.png', overlays='.jpg', thumbs='.jpg', records='.j
 """Folder of outputs → how the files in it end, after an item's stem."""
 WILDCARDS = '*?['
 
-Pattern = str | os.PathLike
+Pattern = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -232,16 +232,18 @@ class ImageReader:
         """
         if item.frame is None:
             return read_any_image(item.source)
-        if item.source != self._path or item.frame < self._next:
+        video = self._video
+        if video is None or item.source != self._path or item.frame < self._next:
             self._close()
-            self._video, self._path = _open_video(item.source), item.source
+            video = _open_video(item.source)
+            self._video, self._path = video, item.source
         good = True
         while good and self._next < item.frame:
-            good = self._video.grab()
+            good = video.grab()
             self._next += 1
-        good, pixels = self._video.read() if good else (False, None)
+        good, pixels = video.read() if good else (False, None)
         self._next += 1
-        if not good:
+        if not good or pixels is None:
             raise ValueError(f'{item.name}: this frame cannot be decoded.')
         return np.ascontiguousarray(pixels[..., ::-1])
 

@@ -14,7 +14,7 @@ from .shapes import Box, Polygon, check_points
 CIRCLE_CORNERS = 128
 
 
-def load_json(path: str | os.PathLike) -> Any:
+def load_json(path: str | os.PathLike[str]) -> Any:
     """Parse a JSON file.
 
     Raises:
@@ -31,7 +31,7 @@ def labelme_shapes(
     width: int,
     *,
     name: str,
-    label: str | None = None,
+    label: int | str | None = None,
     resize: bool = False,
 ) -> list[Box | Polygon]:
     """The polygons, rectangles and circles of a label.
@@ -85,12 +85,13 @@ def labelme_shapes(
 
 
 def _scale(
-    content: dict, height: int, width: int, name: str, resize: bool
+    content: dict[str, Any], height: int, width: int, name: str, resize: bool
 ) -> tuple[float, float]:
-    sizes = content.get('imageWidth'), content.get('imageHeight')
+    sizes: tuple[Any, Any] = content.get('imageWidth'), content.get('imageHeight')
     if sizes == (None, None) or sizes == (width, height):
         return 1.0, 1.0
-    if not all(isinstance(v, Real) and 0 < v < math.inf for v in sizes):
+    numbers = all(isinstance(v, Real) for v in sizes)
+    if not numbers or not all(0 < v < math.inf for v in sizes):
         raise ValueError(
             f'{name}: imageWidth, imageHeight are {str(sizes)[:200]}; expected pixels.'
         )
@@ -102,7 +103,7 @@ def _scale(
     return width / sizes[0], height / sizes[1]
 
 
-def _shape(shape: dict, scale: tuple[float, float]) -> Box | Polygon:
+def _shape(shape: dict[str, Any], scale: tuple[float, float]) -> Box | Polygon:
     kind = shape.get('shape_type') or 'polygon'
     if kind not in ('polygon', 'rectangle', 'circle'):
         raise ValueError(

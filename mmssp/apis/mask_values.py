@@ -1,6 +1,7 @@
 """Masks that store numbers: from file, PIL or NumPy to object, background, ignored."""
 
 import os
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
@@ -42,7 +43,7 @@ def read_values(
     if not isinstance(annotation, np.ndarray):
         raise ValueError(f'an annotation is a {type(annotation).__name__}; {expected}.')
     values = _single_channel(annotation)
-    check_size(*values.shape, 'the mask array')
+    check_size(values.shape[0], values.shape[1], 'the mask array')
     _check_same_size(values.shape, height, width, resize)
     if values.dtype == bool:
         return values.astype(np.uint8)
@@ -61,7 +62,7 @@ def read_values(
 
 
 def _check_same_size(
-    size: tuple[int, int], height: int, width: int, resize: bool
+    size: Sequence[int], height: int, width: int, resize: bool
 ) -> None:
     if not resize and tuple(size) != (height, width):
         raise ValueError(
@@ -112,8 +113,8 @@ def choose_value(
     Raises:
         ValueError: No such value, none at all, or several and none chosen.
     """
-    found = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
-    found = [int(value) for value in found if value]
+    stored = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+    found = [int(value) for value in stored if value]
     if class_value is None:
         classes = [value for value in found if value != IGNORED] or found
         if not classes:

@@ -11,8 +11,8 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
-from torch import nn
 
+from ..models.segmentors import FewShotEncoderDecoder
 from ..utils.checkpoints import check_pretrained, load_weights, read_checkpoint
 from ..utils.cli import explanation
 from ..utils.config import load_config
@@ -22,8 +22,10 @@ FOLDERS = (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs')
 
 
 def build_model(
-    model: str | os.PathLike, weights: str | os.PathLike | None, device: torch.device
-) -> nn.Module:
+    model: str | os.PathLike[str],
+    weights: str | os.PathLike[str] | None,
+    device: torch.device,
+) -> FewShotEncoderDecoder:
     """A few-shot segmentor, ready to predict.
 
     Args:
@@ -40,7 +42,7 @@ def build_model(
         ValueError: The config has no few-shot segmentor, or the checkpoint is damaged,
             holds more than weights, or belongs to another model.
     """
-    cfg = load_config(find_config(model))
+    cfg = load_config(str(find_config(model)))
     if cfg.get('model') is None:
         raise ValueError(f'{cfg.filename}: no model in this config')
     init_default_scope('mmseg')
@@ -78,7 +80,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def find_config(model: str | os.PathLike) -> Path:
+def find_config(model: str | os.PathLike[str]) -> Path:
     """The config file of a model.
 
     Args:
@@ -104,7 +106,7 @@ def find_config(model: str | os.PathLike) -> Path:
     )
 
 
-def fingerprint(model: nn.Module) -> str:
+def fingerprint(model: FewShotEncoderDecoder) -> str:
     """What prototypes depend on: weights, normalisation and the kind of the model.
 
     Args:

@@ -14,7 +14,7 @@ SUMMARIES = ('annotations.json', 'areas.csv', 'index.html')
 
 
 def prepare_output(
-    output: str | os.PathLike, settings: dict, *, overwrite: bool = False
+    output: str | os.PathLike[str], settings: dict[str, Any], *, overwrite: bool = False
 ) -> str:
     """Make the folder of outputs, or check that it holds results of the same settings.
 
@@ -63,7 +63,7 @@ def prepare_output(
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def check_folder(path: str | os.PathLike) -> Path:
+def check_folder(path: str | os.PathLike[str]) -> Path:
     """A folder that is there, or can be.
 
     Raises:
@@ -75,7 +75,7 @@ def check_folder(path: str | os.PathLike) -> Path:
     return path
 
 
-def _read_settings(path: Path) -> dict:
+def _read_settings(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding='utf-8'))
     except OSError as error:
@@ -86,7 +86,7 @@ def _read_settings(path: Path) -> dict:
     return found if isinstance(found, dict) else {}
 
 
-def _difference(found: dict, wanted: dict) -> str:
+def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
     words = [
         f'{key} was {_short(found.get(key))}, is {_short(wanted.get(key))}'
         for key in sorted({*found, *wanted})

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -82,7 +83,9 @@ class Result:
             shown[inner_outline(region, width)] = colour
         return shown
 
-    def to_coco(self, image_id: int = 0, file_name: str | None = None) -> list[dict]:
+    def to_coco(
+        self, image_id: int = 0, file_name: str | None = None
+    ) -> list[dict[str, Any]]:
         """COCO annotations, one for each class with pixels in the mask.
 
         Args:
@@ -125,12 +128,17 @@ class Result:
             name: Of the class; may be left out if there is one only.
 
         Raises:
-            ValueError: If there is no such class.
+            ValueError: If there is no such class, or an inferencer did not make this.
         """
         if name is None and len(self.names) == 1:
             name = self.names[0]
         if name not in self.names:
             raise ValueError(f'name={name!r}: expected one of {list(self.names)}')
+        if self._explain is None:
+            raise ValueError(
+                'this result has no features to explain it by; expected one that '
+                'FewShotInferencer.predict made'
+            )
         return self._explain(name)
 
 

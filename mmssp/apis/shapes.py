@@ -83,8 +83,9 @@ class Polygon:
         ValueError: Too few points, or no finite numbers.
     """
 
-    points: Stroke
-    holes: tuple[Stroke, ...] = ()
+    # Any: what is given; then Stroke and tuple[Stroke, ...]
+    points: Any
+    holes: Any = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, 'points', _ring(self.points, 'a polygon'))
@@ -131,8 +132,9 @@ class Points:
         ValueError: No point of the foreground, or no finite numbers.
     """
 
-    foreground: tuple[Stroke, ...]
-    background: tuple[Stroke, ...] = ()
+    # Any: what is given; then tuple[Stroke, ...]
+    foreground: Any
+    background: Any = ()
     radius: float = 3
     margin: float | None = None
 
@@ -200,7 +202,7 @@ def check_points(values: Any, what: str) -> np.ndarray:
 
 
 def _ring(values: Any, what: str) -> Stroke:
-    points = check_points(values, what) if _length(values) else ()
+    points = check_points(values, what) if _length(values) else np.empty((0, 2))
     if len(points) < 3:
         raise ValueError(f'{what} has {len(points)} points; expected at least 3.')
     return _stroke(points)

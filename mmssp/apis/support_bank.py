@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ class Support:
 
 
 def save_bank(
-    path: str | os.PathLike, supports: dict[str, Support], model: str
+    path: str | os.PathLike[str], supports: dict[str, Support], model: str
 ) -> None:
     """Write supports; the file appears whole or not at all.
 
@@ -43,7 +44,7 @@ def save_bank(
         model: Fingerprint of the model that made them.
     """
     own = list(supports.values())
-    arrays = dict(
+    arrays: dict[str, Any] = dict(
         version=np.array(VERSION),
         model=np.array(model),
         names=np.array(list(supports)),
@@ -57,7 +58,7 @@ def save_bank(
         np.savez(stream, **arrays)
 
 
-def load_bank(path: str | os.PathLike, model: str) -> dict[str, Support]:
+def load_bank(path: str | os.PathLike[str], model: str) -> dict[str, Support]:
     """Read supports.
 
     Args:

@@ -1,9 +1,11 @@
 """Does one support image disagree with the others? Each is segmented by the rest."""
 
+from typing import Any
+
 import numpy as np
 import torch
-from torch import nn
 
+from ..models.decode_heads import SSPHead
 from ..models.prototypes import mean_prototypes
 from .support_bank import Support
 
@@ -12,7 +14,7 @@ SUSPICIOUS = 0.5
 
 
 @torch.no_grad()
-def leave_one_out(head: nn.Module, support: Support, name: str) -> dict:
+def leave_one_out(head: SSPHead, support: Support, name: str) -> dict[str, Any]:
     """IoU of each shot, segmented by the prototypes of the others.
 
     Args:

@@ -36,12 +36,12 @@ class SupportClass:
 
     name: str
     images: tuple[Path, ...]
-    annotations: tuple[Path | list[dict], ...]
+    annotations: tuple[Path | list[dict[str, Any]], ...]
     class_value: int | str | None = None
 
 
 def find_support(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     name: str | None = None,
     class_value: int | str | None = None,
@@ -208,8 +208,13 @@ def _by_label(
     if not labels:
         raise ValueError(f'{annotations[0]}: nothing is marked in it.')
     return [
-        SupportClass(label, *zip(*labels[label], strict=True), label)
-        for label in sorted(labels)
+        SupportClass(
+            label,
+            tuple(image for image, _ in found),
+            tuple(annotation for _, annotation in found),
+            label,
+        )
+        for label, found in sorted(labels.items())
     ]
 
 
@@ -236,10 +241,12 @@ def _in_json(
         for item in content['images']
         if isinstance(item, dict) and type(item.get('id')) is int
     }
-    marked: dict[int, dict[int, list[dict]]] = {number: {} for number in names}
+    marked: dict[int, dict[int, list[dict[str, Any]]]] = {
+        number: {} for number in names
+    }
     for item in content['annotations']:
         category = item.get('category_id') if isinstance(item, dict) else None
-        owner = item.get('image_id') if isinstance(item, dict) else None
+        owner: Any = item.get('image_id') if isinstance(item, dict) else None
         known = type(category) is int and type(owner) is int
         if not known or category not in names or owner not in images:
             raise ValueError(
@@ -265,7 +272,7 @@ def _in_json(
     return classes
 
 
-def _plain(annotation: dict) -> dict:
+def _plain(annotation: dict[str, Any]) -> dict[str, Any]:
     polygons = annotation.get('segmentation')
     if not isinstance(polygons, list):
         return annotation

@@ -29,7 +29,7 @@ class ResultLike(Protocol):
 
     def draw(self) -> np.ndarray: ...
 
-    def to_coco(self, image_id: int = 0, file_name: str | None = None) -> list: ...
+    def to_coco(self, image_id: int = 0, file_name: str | None = None) -> list[Any]: ...
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def source_state(item: InputItem) -> list[int]:
     return [state.st_size, state.st_mtime_ns]
 
 
-def read_record(item: InputItem, output: Path, digest: str) -> dict | None:
+def read_record(item: InputItem, output: Path, digest: str) -> dict[str, Any] | None:
     """The record of an image that is finished.
 
     Args:
@@ -142,7 +142,7 @@ def read_record(item: InputItem, output: Path, digest: str) -> dict | None:
     return record if fits and files else None
 
 
-def _is_record(record: dict) -> bool:
+def _is_record(record: dict[str, Any]) -> bool:
     """Whether all is there that the files about all images are made of."""
     sides = (record['height'], record['width'])
     return (
@@ -177,7 +177,9 @@ def _plain(value: Any) -> Any:
     raise TypeError(f'{type(value).__name__} in a JSON file')
 
 
-def write_coco(path: Path, records: Iterable[dict], names: Sequence[str]) -> None:
+def write_coco(
+    path: Path, records: Iterable[dict[str, Any]], names: Sequence[str]
+) -> None:
     """All records as one COCO file; masks are compressed RLE.
 
     Args:
@@ -185,7 +187,8 @@ def write_coco(path: Path, records: Iterable[dict], names: Sequence[str]) -> Non
         records: In the order of the images; ids count from 1.
         names: Of the classes; ids count from 1.
     """
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image_id, record in enumerate(records, start=1):
         images.append(
             dict(
@@ -204,7 +207,7 @@ def write_coco(path: Path, records: Iterable[dict], names: Sequence[str]) -> Non
     )
 
 
-def write_csv(path: Path, records: Iterable[dict]) -> None:
+def write_csv(path: Path, records: Iterable[dict[str, Any]]) -> None:
     """A line for each image and class: :data:`CSV_COLUMNS`.
 
     ``area`` is in pixels, ``share`` the part of the image, ``presence_score`` in [0,1],

@@ -1,3 +1,5 @@
+"""Episodes from any segmentation data set, and the data sets that mmseg lacks."""
+
 from . import transforms
 from .class_index import ClassIndex
 from .coco20i import COCO20iDataset, CocoSegDataset

@@ -5,6 +5,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmseg.datasets import BaseSegDataset
@@ -95,9 +96,9 @@ class ClassIndex:
     def build(
         cls,
         dataset: BaseSegDataset,
-        reader: Callable[[dict], dict],
+        reader: Callable[[dict[str, Any]], dict[str, Any]],
         *,
-        cache_dir: str | os.PathLike | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
         workers: int | None = None,
         check_images: bool = True,
     ) -> 'ClassIndex':

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import mmengine.fileio as fileio
 from mmseg.datasets import BaseSegDataset
@@ -35,7 +36,7 @@ class CocoSegDataset(BaseSegDataset):
             and ``palette``. Without classes here and in ``METAINFO``, the JSON's
             categories in the order of their ids.
         cache_dir: Where the masks are kept; None: the folder ``coco`` in
-            ``$MMSSP_CACHE``, else ``$XDG_CACHE_HOME/mmssp``, else ``~/.cache/mmssp``.
+            that of :func:`mmssp.utils.files.cache_root`, e.g. ``~/.cache/mmssp``.
         workers: Processes that draw; None takes all CPUs.
         reduce_zero_label: Must stay False: label 0 is background here.
         lazy_init: Draw nothing until the data is asked for. The JSON is read all the
@@ -53,14 +54,14 @@ class CocoSegDataset(BaseSegDataset):
         self,
         ann_file: str = '',
         data_root: str | None = None,
-        data_prefix: dict = {'img_path': ''},
-        metainfo: Mapping | None = None,
-        cache_dir: str | os.PathLike | None = None,
+        data_prefix: dict[str, Any] = {'img_path': ''},
+        metainfo: Mapping[str, Any] | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
         workers: int | None = None,
         reduce_zero_label: bool = False,
         lazy_init: bool = False,
         test_mode: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if reduce_zero_label:
             raise ValueError(
@@ -87,7 +88,9 @@ class CocoSegDataset(BaseSegDataset):
             self._take_classes(coco_json.class_list(names))
 
     @classmethod
-    def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:
+    def _load_metainfo(
+        cls, metainfo: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Classes with 'background' in front, and one colour for each."""
         loaded = super()._load_metainfo(metainfo)
         if not loaded.get('classes'):
@@ -120,7 +123,7 @@ class CocoSegDataset(BaseSegDataset):
         are background.
         """
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> list[dict[str, Any]]:
         """Draw the masks, or find them in the cache, and list image and mask files.
 
         Returns:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -32,12 +32,12 @@ class Masks(NamedTuple):
     """Where the mask files are."""
     classes: tuple[str, ...]
     """The names of labels 0..N, 'background' first."""
-    images: list[dict]
+    images: list[dict[str, Any]]
     """In the JSON's order ``file_name``, ``height``, ``width`` (pixels), ``mask`` (path
     in ``folder``) and ``bytes`` (the mask file's size) of each image."""
 
 
-def write_mask(path: str | os.PathLike, mask: np.ndarray) -> int:
+def write_mask(path: str | os.PathLike[str], mask: np.ndarray) -> int:
     """Write a label mask as an 8-bit palette PNG, whole or not at all.
 
     Args:
@@ -54,7 +54,7 @@ def write_mask(path: str | os.PathLike, mask: np.ndarray) -> int:
         return temporary.stat().st_size
 
 
-def is_whole_mask(path: str | os.PathLike, height: int, width: int) -> bool:
+def is_whole_mask(path: str | os.PathLike[str], height: int, width: int) -> bool:
     """Whether it is an 8-bit palette PNG of this size with all its checksums right.
 
     Without decoding a pixel: tens of microseconds.
@@ -101,9 +101,9 @@ def _draw_file(task: _Task) -> tuple[int, int]:
 
 
 def cache_folder(
-    ann_file: str | os.PathLike,
+    ann_file: str | os.PathLike[str],
     classes: Sequence[str] | None = None,
-    cache_dir: str | os.PathLike | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
 ) -> Path:
     """The folder for this JSON (its path, size, time of change) and class list."""
     root = Path(cache_dir).expanduser() if cache_dir else cache_root() / 'coco'
@@ -149,9 +149,9 @@ def load_masks(folder: Path) -> Masks | None:
 
 
 def render_masks(
-    ann_file: str | os.PathLike,
+    ann_file: str | os.PathLike[str],
     classes: Sequence[str] | None = None,
-    cache_dir: str | os.PathLike | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
     workers: int | None = None,
 ) -> Masks:
     """The masks of a COCO instance JSON: from the cache, or drawn now.
@@ -190,7 +190,7 @@ def render_masks(
 
 def _render(
     folder: Path,
-    ann_file: str | os.PathLike,
+    ann_file: str | os.PathLike[str],
     classes: Sequence[str] | None,
     workers: int | None,
 ) -> Masks:

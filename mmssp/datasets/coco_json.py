@@ -28,7 +28,7 @@ class Outline(NamedTuple):
 
     id: Any
     """The annotation's id in the JSON, for messages."""
-    segmentation: list | dict | None
+    segmentation: list[Any] | dict[str, Any] | None
     """Polygons (each a flat x, y, x, y, … in pixels) or an RLE."""
     label: int
     """What its pixels become: 0..254, or 255 for a crowd region."""
@@ -44,7 +44,7 @@ class ImageOutlines(NamedTuple):
     outlines: list[Outline]
 
 
-def check_exists(ann_file: str | os.PathLike) -> None:
+def check_exists(ann_file: str | os.PathLike[str]) -> None:
     """Raise FileNotFoundError with a way out if there is no such file."""
     if not os.path.isfile(ann_file):
         raise FileNotFoundError(
@@ -53,7 +53,7 @@ def check_exists(ann_file: str | os.PathLike) -> None:
         )
 
 
-def load_json(ann_file: str | os.PathLike) -> dict:
+def load_json(ann_file: str | os.PathLike[str]) -> dict[str, Any]:
     """Parse the file; polygons become ``array('d')``, a quarter of the lists' memory.
 
     Args:
@@ -79,7 +79,7 @@ def load_json(ann_file: str | os.PathLike) -> dict:
     return content
 
 
-def _pack_polygons(item: dict) -> dict:
+def _pack_polygons(item: dict[str, Any]) -> dict[str, Any]:
     polygons = item.get('segmentation')
     if isinstance(polygons, list):
         item['segmentation'] = [_pack(polygon) for polygon in polygons]
@@ -93,13 +93,15 @@ def _pack(polygon: Any) -> Any:
         return polygon  # no numbers: drawing it complains, and names the image
 
 
-def category_names(content: dict, ann_file: str | os.PathLike) -> dict[int, str]:
+def category_names(
+    content: dict[str, Any], ann_file: str | os.PathLike[str]
+) -> dict[int, str]:
     """Category id → name, sorted by id.
 
     Raises:
         ValueError: No category at all, one without an id or a name, or one twice.
     """
-    names = {}
+    names: dict[int, str] = {}
     for category in content['categories']:
         number = _field(category, 'id', int, 'category', ann_file)
         name = _field(category, 'name', str, f'category {number}', ann_file)
@@ -120,7 +122,7 @@ def class_list(names: dict[int, str]) -> tuple[str, ...]:
 
 
 def category_labels(
-    names: dict[int, str], classes: Sequence[str], ann_file: str | os.PathLike
+    names: dict[int, str], classes: Sequence[str], ann_file: str | os.PathLike[str]
 ) -> dict[int, int]:
     """Category id → label: its name's place in ``classes``, 0 if it is not there.
 
@@ -154,7 +156,7 @@ def category_labels(
 
 
 def read_outlines(
-    content: dict, labels: dict[int, int], ann_file: str | os.PathLike
+    content: dict[str, Any], labels: dict[int, int], ann_file: str | os.PathLike[str]
 ) -> list[ImageOutlines]:
     """The JSON's images, in its order, each with its labelled annotations.
 
@@ -220,7 +222,9 @@ def read_outlines(
     return list(images.values())
 
 
-def _field(item: Any, key: str, kind: type, what: str, path: str | os.PathLike) -> Any:
+def _field(
+    item: Any, key: str, kind: type, what: str, path: str | os.PathLike[str]
+) -> Any:
     value = item.get(key) if isinstance(item, dict) else None
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ValueError(
@@ -234,7 +238,7 @@ def _named(item: Any) -> str:
     return f'annotation {item.get("id") if isinstance(item, dict) else item!r}'
 
 
-def _check_inside(name: str, path: str | os.PathLike) -> None:
+def _check_inside(name: str, path: str | os.PathLike[str]) -> None:
     # Both readings: a name made on Windows must not escape here, nor the reverse.
     windows = PureWindowsPath(name)
     if windows.anchor or '..' in windows.parts or not PurePosixPath(name).name:

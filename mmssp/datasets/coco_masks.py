@@ -1,6 +1,8 @@
 """COCO's outlines as one label mask: pure functions, and the masks' colours."""
 
 from collections.abc import Sequence
+from colorsys import hsv_to_rgb
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as mask_utils
@@ -12,8 +14,8 @@ OUTLINE_LIMIT = 4e6  # pixels; pycocotools needs some 100 bytes for each
 
 
 def segmentation_rle(
-    segmentation: list | dict | None, height: int, width: int
-) -> dict | None:
+    segmentation: list[Any] | dict[str, Any] | None, height: int, width: int
+) -> dict[str, Any] | None:
     """One annotation's region as pycocotools' compressed RLE.
 
     Args:
@@ -51,7 +53,7 @@ def segmentation_rle(
     return mask_utils.merge(mask_utils.frPyObjects(polygons, height, width))
 
 
-def count_degenerate(segmentation: list | dict | None) -> int:
+def count_degenerate(segmentation: list[Any] | dict[str, Any] | None) -> int:
     """How many parts cannot be drawn: polygons of fewer than 3 points, or nothing."""
     if isinstance(segmentation, list) and segmentation:
         return sum(_is_degenerate(polygon) for polygon in segmentation)
@@ -87,7 +89,7 @@ def _outline_length(points: np.ndarray) -> float:
     return float(np.abs(points - np.roll(points, 2)).sum())
 
 
-def _checked_rle(rle: dict, height: int, width: int) -> dict:
+def _checked_rle(rle: dict[str, Any], height: int, width: int) -> dict[str, Any]:
     # pycocotools reads past the end of its buffers when counts and size disagree.
     size, counts = rle.get('size'), rle.get('counts')
     if not isinstance(size, list | tuple) or list(size) != [height, width]:
@@ -195,15 +197,11 @@ def label_palette(num_colours: int) -> list[list[int]]:
     return [list(colour) for colour in _COLOURS[:num_colours]]
 
 
-def _colour(label: int) -> tuple[int, int, int]:
+def _colour(label: int) -> tuple[int, ...]:
     # Steps of the golden angle keep neighbours in the list far apart on the circle.
     hue, ring = label * 0.618034 % 1.0, label % 3
     saturation, value = (0.9, 0.55, 0.75)[ring], (0.95, 0.9, 0.6)[ring]
-    waves = (abs((hue + shift) % 1.0 * 6 - 3) - 1 for shift in (0, 2 / 3, 1 / 3))
-    return tuple(
-        round(255 * value * (1 - saturation * (1 - min(max(wave, 0), 1))))
-        for wave in waves
-    )
+    return tuple(round(255 * c) for c in hsv_to_rgb(hue, saturation, value))
 
 
 _COLOURS = ((0, 0, 0), *(_colour(label) for label in range(1, 255)), (255, 255, 255))

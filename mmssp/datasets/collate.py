@@ -1,12 +1,13 @@
 """Collation of episodes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.registry import FUNCTIONS
 
 
 @FUNCTIONS.register_module()
-def episode_collate(data_batch: Sequence[dict]) -> dict:
+def episode_collate(data_batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Gather B items of :class:`EpisodicDataset` without stacking or transposing.
 
     mmengine's own collate functions turn B lists of K supports into K lists of B.

@@ -130,7 +130,7 @@ class _HSNetSampler:
         rng, episodes = self._drawn[seed]
         while len(episodes) <= index:
             query, label = self._draw_query(rng, len(episodes))
-            supports = []
+            supports: list[int] = []
             while len(supports) < self.shots:
                 support = self._choose(rng, self._images[label])
                 if support != query:
@@ -142,7 +142,7 @@ class _HSNetSampler:
         raise NotImplementedError
 
     @staticmethod
-    def _choose(rng: np.random.RandomState, values: Sequence[int]) -> int:
+    def _choose(rng: np.random.RandomState, values: Sequence[int] | np.ndarray) -> int:
         # without replacement: another sequence than with
         return int(rng.choice(values, 1, replace=False)[0])
 

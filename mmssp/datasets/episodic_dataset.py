@@ -1,7 +1,7 @@
 """Few-shot episodes from any segmentation data set."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -43,7 +43,7 @@ META_KEYS = (
 
 
 @DATASETS.register_module()
-class EpisodicDataset(Dataset):
+class EpisodicDataset(Dataset[Any]):
     """Wraps a segmentation data set; item i is an episode: a query and K supports.
 
     Item i is a pure function of (seed, i): of no worker, rank, order or earlier item;
@@ -100,10 +100,10 @@ class EpisodicDataset(Dataset):
 
     def __init__(
         self,
-        dataset: dict | BaseSegDataset,
-        pipeline: Sequence[dict | Callable] | None = None,
+        dataset: dict[str, Any] | BaseSegDataset,
+        pipeline: Sequence[dict[str, Any] | Callable[..., Any]] | None = None,
         *,
-        support_pipeline: Sequence[dict | Callable] | None = None,
+        support_pipeline: Sequence[dict[str, Any] | Callable[..., Any]] | None = None,
         protocol: str = 'ssp',
         original_size: bool = False,
         split: Literal['base', 'novel'] = 'novel',
@@ -180,7 +180,7 @@ class EpisodicDataset(Dataset):
         self.class_names = dict(enumerate(names, start=1))
         label_of = dict(enumerate(labels, start=1))
 
-        def classes_of(side: str) -> list[int]:
+        def classes_of(side: Literal['base', 'novel']) -> list[int]:
             return split_classes(
                 names,
                 side,
@@ -226,7 +226,7 @@ class EpisodicDataset(Dataset):
         self._class_id_of = {label_of[c]: c for c in self.class_ids}
 
     @property
-    def metainfo(self) -> dict:
+    def metainfo(self) -> dict[str, Any]:
         """Of the wrapped data set, and what scores and checkpoints tell of the episodes:
         ``class_names`` {class id: name} of the split, ``split``, ``fold``, ``shots``,
         ``seeds``, ``num_episodes``, ``remove_novel_images``, ``protocol`` and its
@@ -247,7 +247,7 @@ class EpisodicDataset(Dataset):
     def __len__(self) -> int:
         return self.num_episodes * len(self.seeds)
 
-    def __iter__(self) -> Iterator[dict]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[i] for i in range(len(self)))
 
     def episode(self, i: int) -> Episode:
@@ -266,7 +266,7 @@ class EpisodicDataset(Dataset):
         """The class that item i is about, 1-based, without loading it."""
         return self._class_id_of[self.episode(i).label]
 
-    def __getitem__(self, i: int) -> dict:
+    def __getitem__(self, i: int) -> dict[str, Any]:
         """Load episode i.
 
         Args:
@@ -306,7 +306,7 @@ class EpisodicDataset(Dataset):
         )
 
     def query_sample(
-        self, i: int, query: dict, support_img_paths: Sequence[str]
+        self, i: int, query: dict[str, Any], support_img_paths: Sequence[str]
     ) -> SegDataSample:
         """The data sample of episode i.
 
@@ -348,13 +348,15 @@ class EpisodicDataset(Dataset):
             raise IndexError(f'episode {i} of {len(self)}')
         return divmod(i, self.num_episodes) if len(self.seeds) > 1 else (0, i)
 
-    def _load(self, pipeline: Compose, image: int, key: tuple[int, ...]) -> dict:
+    def _load(
+        self, pipeline: Compose, image: int, key: tuple[int, ...]
+    ) -> dict[str, Any]:
         """One image of an episode through the pipeline."""
         with fixed_random_state(*key):
             return checked(pipeline(self.dataset.get_data_info(image)))
 
 
-def checked(results: dict | None) -> dict:
+def checked(results: dict[str, Any] | None) -> dict[str, Any]:
     """What a pipeline gave, if image and mask are there.
 
     Raises:

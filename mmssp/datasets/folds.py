@@ -89,16 +89,13 @@ def split_classes(
         if base is not None or novel is not None:
             raise ValueError('give either fold or base_classes/novel_classes, not both')
         novel = set(fold_classes(len(class_names), fold, num_folds, fold_order))
-    if base is None and novel is None:
-        base = novel = everything
-    elif base is None:
-        base = everything - novel
-    elif novel is None:
-        novel = everything - base
-    elif base & novel:
-        both = [class_names[i - 1] for i in sorted(base & novel)]
+    own, other = (base, novel) if split == 'base' else (novel, base)
+    if own is None:
+        own = everything - (other or set())
+    elif other is not None and own & other:
+        both = [class_names[i - 1] for i in sorted(own & other)]
         raise ValueError(f'classes are both base and novel: {both}')
-    chosen = sorted(base if split == 'base' else novel)
+    chosen = sorted(own)
     if not chosen:
         raise ValueError(f'split {split!r} has no class')
     return chosen

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ class Visit:
     items: tuple[int, ...]
 
 
-class ImageViews(Dataset):
+class ImageViews(Dataset[Any]):
     """Item k is the image of visit k, as :class:`EpisodicDataset` would load it.
 
     An image that is query and support is decoded once, and the transforms that both
@@ -47,7 +48,7 @@ class ImageViews(Dataset):
     def __len__(self) -> int:
         return len(self.visits)
 
-    def __getitem__(self, k: int) -> dict:
+    def __getitem__(self, k: int) -> dict[str, Any]:
         """Load image k.
 
         Returns:
@@ -67,7 +68,8 @@ class ImageViews(Dataset):
                 'a transform of the test pipelines draws at random for some images '
                 "only, so that images cannot be shared; set test_cfg=dict(type='TestLoop')"
             )
-        view = dict(visit=visit, img_path=(support or query)['img_path'])
+        loaded: Any = support or query
+        view = dict(visit=visit, img_path=loaded['img_path'])
         if support is not None:
             view['support'] = image_tensor(support['img'])
             view['support_mask'] = torch.from_numpy(support['gt_seg_map'])
@@ -84,7 +86,9 @@ class ImageViews(Dataset):
         image = self.visits[0].image
         return self._load(Visit(image, labels=(0,), items=(0,)))[2]
 
-    def _load(self, visit: Visit) -> tuple[dict | None, dict | None, bool]:
+    def _load(
+        self, visit: Visit
+    ) -> tuple[dict[str, Any] | None, dict[str, Any] | None, bool]:
         """Support and query, where wanted, and whether chance had a part in it."""
         with fixed_random_state(0):
             before = random_state()
@@ -99,7 +103,9 @@ class ImageViews(Dataset):
                 query = self._finish(self.dataset.pipeline, results)
             return support, query, random_state() != before
 
-    def _finish(self, pipeline: Compose, results: dict | None) -> dict:
+    def _finish(
+        self, pipeline: Compose, results: dict[str, Any] | None
+    ) -> dict[str, Any]:
         for transform in pipeline.transforms[self._common :]:
             results = results and transform(results)
         return checked(results)

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from mmseg.datasets import BaseSegDataset
@@ -17,7 +17,7 @@ IGNORE = 255
 REPORTED_PROBLEMS = 10
 REPORTED_VALUES = 10
 
-Reader = Callable[[dict], dict]
+Reader = Callable[[dict[str, Any]], dict[str, Any]]
 
 _HINTS = {
     'missing': 'Check data_root, data_prefix, the file suffixes and the list file.',
@@ -41,7 +41,7 @@ class _Scanned(NamedTuple):
     problems: list[_Problem]
 
 
-class _DataInfos(Sequence):
+class _DataInfos(Sequence[Any]):
     """A data set's infos, made one by one: all at once may not fit into memory."""
 
     def __init__(self, dataset: BaseSegDataset) -> None:
@@ -50,10 +50,10 @@ class _DataInfos(Sequence):
     def __len__(self) -> int:
         return len(self._dataset)
 
-    def __getitem__(self, i: int) -> dict:
+    def __getitem__(self, i: int) -> dict[str, Any]:  # type: ignore[override]  # no slices
         return self._dataset.get_data_info(i)
 
-    def __iter__(self) -> Iterator[dict]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[i] for i in range(len(self)))
 
 
@@ -144,7 +144,9 @@ def fingerprint(
     return digest.hexdigest()[:40]
 
 
-def _file_state(path: str | None, backend_args: dict | None) -> tuple:
+def _file_state(
+    path: str | None, backend_args: dict[str, Any] | None
+) -> tuple[Any, ...]:
     if path is None or not is_local(path, backend_args):
         return (path,)
     path = path if os.path.isabs(path) else os.path.abspath(path)
@@ -155,18 +157,18 @@ def _file_state(path: str | None, backend_args: dict | None) -> tuple:
     return (path, state.st_size, state.st_mtime_ns)
 
 
-def _backend_args(dataset: BaseSegDataset, reader: Reader) -> dict | None:
+def _backend_args(dataset: BaseSegDataset, reader: Reader) -> dict[str, Any] | None:
     return getattr(reader, 'backend_args', None) or getattr(
         dataset, 'backend_args', None
     )
 
 
 def _scan_one(
-    info: dict,
+    info: dict[str, Any],
     reader: Reader,
     num_classes: int,
     check_images: bool,
-    backend_args: dict | None,
+    backend_args: dict[str, Any] | None,
 ) -> _Scanned:
     problems: list[_Problem] = []
     labels = counts = np.zeros(0, np.int64)
@@ -195,11 +197,15 @@ def _scan_one(
                     f'0..{num_classes - 1}, or {IGNORE} for ignored pixels',
                 )
             )
-        if size is not None and not (
-            mask.shape == size
-            or (  # drawn upright over a photo that EXIF turns by 90°
-                mask.shape == size[::-1]
-                and image_orientation(image_path, backend_args=backend_args) >= 5
+        if (
+            image_path is not None
+            and size is not None
+            and not (
+                mask.shape == size
+                or (  # drawn upright over a photo that EXIF turns by 90°
+                    mask.shape == size[::-1]
+                    and image_orientation(image_path, backend_args=backend_args) >= 5
+                )
             )
         ):
             problems.append(

@@ -9,7 +9,7 @@ from torch.utils.data import Sampler
 
 
 @DATA_SAMPLERS.register_module()
-class InfiniteEpisodeSampler(Sampler):
+class InfiniteEpisodeSampler(Sampler[int]):
     """Counts 0, 1, 2, … without end, every rank taking its share in turn.
 
     Episode i is a pure function of the data set's seed and i, so counting on gives new
@@ -27,12 +27,10 @@ class InfiniteEpisodeSampler(Sampler):
     ) -> None:
         self.rank, self.world_size = get_dist_info()
         self.size = len(dataset)
-        self._consumed = 0
+        self._start = 0
 
     def __iter__(self) -> Iterator[int]:
-        return itertools.count(
-            self.rank + self._consumed * self.world_size, self.world_size
-        )
+        return itertools.count(self._start + self.rank, self.world_size)
 
     def __len__(self) -> int:
         """Nominal number of episodes of the data set."""
@@ -49,7 +47,21 @@ class InfiniteEpisodeSampler(Sampler):
         """
         if num_samples < 0:
             raise ValueError(f'num_samples={num_samples}: expected 0 or more')
-        self._consumed = num_samples
+        self.start_at(num_samples * self.world_size)
+
+    def start_at(self, episode: int) -> None:
+        """Start at an episode, with as many ranks as there are now.
+
+        Args:
+            episode: The number of episodes that all ranks have had, however many they
+                were.
+
+        Raises:
+            ValueError: If negative.
+        """
+        if episode < 0:
+            raise ValueError(f'episode={episode}: expected 0 or more')
+        self._start = episode
 
     def set_epoch(self, epoch: int) -> None:
         """Nothing: the count goes on across epochs."""

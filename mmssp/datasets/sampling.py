@@ -104,7 +104,7 @@ def _leave_out(problem: str, all_of_them: bool, allowed: bool) -> None:
 
 
 def split_pairs(
-    path: str | os.PathLike, dataset: BaseSegDataset, class_ids: Sequence[int]
+    path: str | os.PathLike[str], dataset: BaseSegDataset, class_ids: Sequence[int]
 ) -> list[tuple[int, int]]:
     """A split list's (image position in the data set, class id), in its order.
 

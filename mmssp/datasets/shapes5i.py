@@ -1,6 +1,7 @@
 """Shapes-5i: twenty drawn silhouettes in the layout of PASCAL VOC."""
 
 from pathlib import Path
+from typing import Any
 
 from mmseg.datasets import BaseSegDataset, PascalVOCDataset
 from mmseg.registry import DATASETS
@@ -59,13 +60,13 @@ class Shapes5iDataset(BaseSegDataset):
     def __init__(
         self,
         ann_file: str = 'ImageSets/Segmentation/train.txt',
-        data_prefix: dict = dict(
+        data_prefix: dict[str, Any] = dict(
             img_path='JPEGImages', seg_map_path='SegmentationClass'
         ),
         img_suffix: str = '.jpg',
         seg_map_suffix: str = '.png',
         reduce_zero_label: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             ann_file=ann_file,
@@ -76,7 +77,7 @@ class Shapes5iDataset(BaseSegDataset):
             **kwargs,
         )
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> list[dict[str, Any]]:
         """List the images, after a check that there is what they are listed in."""
         expected = {
             'root folder': self.data_root,

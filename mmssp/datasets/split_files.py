@@ -5,7 +5,7 @@ import os
 import pickle
 import pickletools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ _PICKLE_IS = 'a pickle of {class, 0-based int: [image paths, str]}'
 
 
 def read_split_file(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     max_bytes: int = MAX_BYTES,
     max_pairs: int = MAX_PAIRS,
@@ -160,7 +160,7 @@ def _read_text(path: Path, data: bytes, max_pairs: int) -> list[tuple[str, int]]
             continue
         match = _TEXT_LINE.fullmatch(text)
         name = _name(match[1]) if match else ''
-        if not name or int(match[2]) < 1:
+        if match is None or not name or int(match[2]) < 1:
             raise ValueError(
                 f"{where}: found {_short(text)}; expected '<image>__<class>' with the "
                 'class counted from 01, e.g. 2007_000033__01'
@@ -215,7 +215,7 @@ def _look_through(path: Path, data: bytes) -> None:
 
     It is read here as a list of instructions; none is carried out.
     """
-    operations = enumerate(pickletools.genops(data))
+    operations: Iterator[Any] = enumerate(pickletools.genops(data))
     while True:
         try:
             count, (opcode, argument, offset) = next(operations)
@@ -302,7 +302,7 @@ def _short(found: Any, length: int = 80) -> str:
     return repr(found) if isinstance(found, int) else '...'
 
 
-def _first(items: Sequence[str], count: int = 10) -> str:
+def _first(items: Iterable[str], count: int = 10) -> str:
     items = list(items)
     more = ', ...' if len(items) > count else ''
     return ', '.join(items[:count]) + more

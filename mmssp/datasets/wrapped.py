@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmcv.transforms import LoadAnnotations
 from mmengine.dataset import Compose
@@ -13,7 +14,7 @@ from ..utils.cli import own_message
 IGNORE = 255
 
 
-def build_dataset(dataset: dict | BaseSegDataset) -> BaseSegDataset:
+def build_dataset(dataset: dict[str, Any] | BaseSegDataset) -> BaseSegDataset:
     """Build and fully initialise a data set, naming what is missing on disk.
 
     Args:
@@ -56,11 +57,11 @@ def build_dataset(dataset: dict | BaseSegDataset) -> BaseSegDataset:
     return built
 
 
-def _no_image(dataset: str) -> str:
+def _no_image(dataset: object) -> str:
     return f'{dataset}: no image found; check its list, its folders and their suffixes'
 
 
-def _missing_paths(config: dict) -> list[str]:
+def _missing_paths(config: dict[str, Any]) -> list[str]:
     root = Path(config.get('data_root') or '')
     parts = [config.get('ann_file'), *(config.get('data_prefix') or {}).values()]
     candidates = [root, *(root / part for part in parts if part)]

@@ -1,3 +1,5 @@
+"""Protocols, the metric, and what scores mean: intervals, comparisons."""
+
 from .bootstrap import bootstrap_interval
 from .few_shot_iou_metric import FewShotIoUMetric
 from .protocols import PROTOCOLS, Protocol, get_protocol

@@ -1,6 +1,7 @@
 """How much scores depend on which episodes were drawn: resampling them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +9,7 @@ CHUNK = 4_000_000  # multiplicities held at a time: 32 MB
 
 
 def bootstrap_interval(
-    records: Sequence[Mapping],
+    records: Sequence[Mapping[str, Any]],
     class_ids: Sequence[int],
     undrawn_classes_count: bool = False,
     resamples: int = 1000,
@@ -34,7 +35,7 @@ def bootstrap_interval(
 
 
 def bootstrap_scores(
-    results: Sequence[Sequence[Mapping]],
+    results: Sequence[Sequence[Mapping[str, Any]]],
     class_ids: Sequence[int],
     undrawn_classes_count: bool = False,
     resamples: int = 10000,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from .scores import score_runs
 SETTINGS = ('split', 'fold', 'shots', 'seeds', 'num_episodes')
 
 
-def check_comparable(a: Mapping, b: Mapping, names: Sequence[str] = ('A', 'B')) -> None:
+def check_comparable(
+    a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str] = ('A', 'B')
+) -> None:
     """Whether two results are of the same protocol, classes and episodes.
 
     The same query and supports under another folder are the same: files tested on
@@ -59,21 +62,21 @@ def check_comparable(a: Mapping, b: Mapping, names: Sequence[str] = ('A', 'B')) 
                 f'{names[0]}, {_describe(theirs[first])} in {names[1]}{hint}; {advice}'
             )
     if a['class_names'] != b['class_names']:
-        only = [
+        apart = [
             sorted(set(x['class_names'].items()) - set(y['class_names'].items()))
             for x, y in ((a, b), (b, a))
         ]
         raise ValueError(
-            f'the classes differ: {only[0]} in {names[0]} only, {only[1]} in {names[1]} '
+            f'the classes differ: {apart[0]} in {names[0]} only, {apart[1]} in {names[1]} '
             f'only; {advice}'
         )
 
 
-def _images(record: Mapping) -> tuple:
+def _images(record: Mapping[str, Any]) -> tuple[Any, ...]:
     return record['class_id'], record['query'], record['supports']
 
 
-def _file_names(record: Mapping) -> tuple:
+def _file_names(record: Mapping[str, Any]) -> tuple[Any, ...]:
     paths = record['query'], *record['supports']
     return record['class_id'], *(file_name(path) for path in paths)
 
@@ -83,7 +86,7 @@ def file_name(path: str) -> str:
     return re.split(r'[\\/]', path)[-1]
 
 
-def _describe(record: Mapping) -> str:
+def _describe(record: Mapping[str, Any]) -> str:
     supports = ', '.join(file_name(path) for path in record['supports'])
     return (
         f'class {record["class_id"]}, query {file_name(record["query"])}, '
@@ -107,7 +110,9 @@ def two_sided_p(differences: np.ndarray) -> float:
     return float(min(1.0, 2 * (rarer + 1) / (len(differences) + 1)))
 
 
-def episode_differences(a: Mapping, b: Mapping) -> list[dict]:
+def episode_differences(
+    a: Mapping[str, Any], b: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """How the foreground IoU of each episode differs.
 
     Args:
@@ -139,7 +144,9 @@ def episode_differences(a: Mapping, b: Mapping) -> list[dict]:
     return sorted(rows, key=lambda row: row['difference'])
 
 
-def gains_and_losses(a: Mapping, b: Mapping, number: int) -> tuple[list, list]:
+def gains_and_losses(
+    a: Mapping[str, Any], b: Mapping[str, Any], number: int
+) -> tuple[list[Any], list[Any]]:
     """The episodes in which B is better by most, and those in which it is worse by most.
 
     Args:
@@ -164,7 +171,9 @@ def gains_and_losses(a: Mapping, b: Mapping, number: int) -> tuple[list, list]:
     return gains[:number], losses[:number]
 
 
-def compare(a: Mapping, b: Mapping, resamples: int = 10000, seed: int = 0) -> dict:
+def compare(
+    a: Mapping[str, Any], b: Mapping[str, Any], resamples: int = 10000, seed: int = 0
+) -> dict[str, Any]:
     """Differences B - A with paired bootstrap intervals over episodes.
 
     What the intervals span is the choice of episodes: not another training, nor another
@@ -212,7 +221,7 @@ def compare(a: Mapping, b: Mapping, resamples: int = 10000, seed: int = 0) -> di
     return dict(compared, per_class=per_class)
 
 
-def _difference(a: float, b: float, samples: np.ndarray) -> dict:
+def _difference(a: float, b: float, samples: np.ndarray) -> dict[str, Any]:
     """Two scores, their difference, and its interval by the samples of it, nan apart."""
     samples = samples[~np.isnan(samples)]
     interval = np.percentile(samples, [2.5, 97.5]).tolist() if len(samples) else None

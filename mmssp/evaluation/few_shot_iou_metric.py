@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
@@ -44,12 +45,14 @@ class FewShotIoUMetric(BaseMetric):
     several runs, ``mIoU_std`` (standard deviation over runs); in percent.
     """
 
+    results: list[dict[str, Any]]
+
     def __init__(
         self,
         departures: Sequence[str] = (),
-        out_file: str | os.PathLike | None = None,
+        out_file: str | os.PathLike[str] | None = None,
         ignore_index: int = 255,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.departures = texts('departures', departures)
@@ -61,7 +64,9 @@ class FewShotIoUMetric(BaseMetric):
         self.ignore_index = ignore_index
         self._running: dict[int, list[int]] = {}
 
-    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+    def process(
+        self, data_batch: dict[str, Any], data_samples: Sequence[dict[str, Any]]
+    ) -> None:
         """Count the pixels of each episode.
 
         Args:
@@ -104,7 +109,7 @@ class FewShotIoUMetric(BaseMetric):
         ]
         return sum(ious) / len(ious) if ious else None
 
-    def evaluate(self, size: int) -> dict:
+    def evaluate(self, size: int) -> dict[str, Any]:
         """Gather from all processes, score, and forget the records.
 
         Args:
@@ -116,7 +121,7 @@ class FewShotIoUMetric(BaseMetric):
         own, self.results = self.results, []
         self._running = {}
         gathered = all_gather_object(own)
-        metrics = [None]
+        metrics: list[Any] = [None]
         if is_main_process():
             records = {(r['run'], r['index']): r for part in gathered for r in part}
             scores = self.compute_metrics([records[key] for key in sorted(records)])
@@ -125,7 +130,7 @@ class FewShotIoUMetric(BaseMetric):
         broadcast_object_list(metrics)
         return metrics[0]
 
-    def compute_metrics(self, results: list[dict]) -> dict:
+    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, Any]:
         """Scores of all records; prints the table, writes ``out_file``.
 
         Args:
@@ -151,7 +156,7 @@ class FewShotIoUMetric(BaseMetric):
         departures = [*meta.get('departures', ()), *self.departures]
         self._print(protocol, scores, names, len(results), departures)
         if self.out_file is not None:
-            self._write(protocol, scores, names, results, departures)
+            self._write(self.out_file, protocol, scores, names, results, departures)
         metrics = {'mIoU': scores['mIoU'], 'FB-IoU': scores['FB-IoU']}
         if len(scores['runs']) > 1:
             metrics['mIoU_std'] = scores['mIoU_std']
@@ -160,7 +165,7 @@ class FewShotIoUMetric(BaseMetric):
     def _print(
         self,
         protocol: Protocol,
-        scores: dict,
+        scores: dict[str, Any],
         names: dict[int, str],
         episodes: int,
         departures: Sequence[str],
@@ -183,13 +188,14 @@ class FewShotIoUMetric(BaseMetric):
 
     def _write(
         self,
+        out_file: str | os.PathLike[str],
         protocol: Protocol,
-        scores: dict,
+        scores: dict[str, Any],
         names: dict[int, str],
-        records: list[dict],
+        records: list[dict[str, Any]],
         departures: Sequence[str],
     ) -> None:
-        def named(per_class: dict[int, float]) -> dict:
+        def named(per_class: dict[int, float]) -> dict[str, Any]:
             return {
                 names[c]: None if math.isnan(iou) else iou
                 for c, iou in per_class.items()
@@ -212,11 +218,11 @@ class FewShotIoUMetric(BaseMetric):
             ],
             'episodes': records,
         }
-        write_report(self.out_file, report)
-        print_log(f'scores and records: {self.out_file}', logger='current')
+        write_report(out_file, report)
+        print_log(f'scores and records: {out_file}', logger='current')
 
 
-def _run_lengths(prediction: Tensor) -> dict:
+def _run_lengths(prediction: Tensor) -> dict[str, Any]:
     """A mask (H,W) in {0, 1} as COCO's compressed RLE, ready for JSON."""
     mask = np.asfortranarray(prediction.cpu().numpy() == 1, dtype=np.uint8)
     rle = coco_mask.encode(mask)

@@ -4,6 +4,7 @@ import glob
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def _one_file(pattern: str, fold: int) -> str:
     return found[0]
 
 
-def read_fold(path: str | os.PathLike, fold: int) -> dict:
+def read_fold(path: str | os.PathLike[str], fold: int) -> dict[str, Any]:
     """The results of a fold, which must be that fold's.
 
     Args:
@@ -81,8 +82,8 @@ def read_fold(path: str | os.PathLike, fold: int) -> dict:
 
 
 def mean_over_folds(
-    results: Mapping[int, Mapping], resamples: int = 1000, seed: int = 0
-) -> dict:
+    results: Mapping[int, Mapping[str, Any]], resamples: int = 1000, seed: int = 0
+) -> dict[str, Any]:
     """Scores of several folds and their mean.
 
     Args:
@@ -138,7 +139,7 @@ def mean_over_folds(
     }
 
 
-def _departures(results: Mapping[int, Mapping]) -> list[str]:
+def _departures(results: Mapping[int, Mapping[str, Any]]) -> list[str]:
     folds: dict[str, list[int]] = {}
     for fold, own in results.items():
         for text in own['departures']:

@@ -72,11 +72,11 @@ class Protocol:
             ``pipeline``, ``support_pipeline``, ``sampling``, ``min_pixels``,
             ``ignored_support``, ``num_episodes``, ``seed`` and ``fold_order``.
         """
-        load = [dict(type='LoadImage'), dict(type='LoadMask')]
+        load: list[dict[str, Any]] = [dict(type='LoadImage'), dict(type='LoadMask')]
         query, support = [*load], [*load]
         size = self.image_size[benchmark]
         if size is not None:
-            resize = dict(
+            resize: dict[str, Any] = dict(
                 type='ResizePadded' if self.keep_ratio else 'ResizeSquashed', size=size
             )
             support.append(resize)

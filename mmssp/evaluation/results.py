@@ -4,8 +4,9 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeGuard
 
 from ..utils.files import atomic_path
 from ..utils.json_files import read_json
@@ -25,9 +26,13 @@ def _is_whole(value: object) -> bool:
     return type(value) is int and -LARGEST <= value <= LARGEST
 
 
+def _is_number(value: object) -> TypeGuard[float]:
+    return type(value) in (int, float)
+
+
 def _is_score(value: object) -> bool:
     # neither NaN nor an integer beyond floats compares so; means round
-    return type(value) in (int, float) and -ROUNDING <= value <= 100 + ROUNDING
+    return _is_number(value) and -ROUNDING <= value <= 100 + ROUNDING
 
 
 def _are_texts(value: object) -> bool:
@@ -48,7 +53,7 @@ def _is_interval(value: object) -> bool:
     return (
         isinstance(value, list)
         and len(value) == 2
-        and all(type(end) in (int, float) and abs(end) <= LARGEST for end in value)
+        and all(_is_number(end) and abs(end) <= LARGEST for end in value)
     )
 
 
@@ -95,7 +100,7 @@ EPISODE_KINDS = {
 }
 
 
-def read_results(path: str | os.PathLike) -> dict:
+def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What ``tools/test.py --out`` wrote.
 
     Args:
@@ -147,7 +152,7 @@ def read_results(path: str | os.PathLike) -> dict:
     )
 
 
-def write_report(path: str | os.PathLike, report: dict) -> None:
+def write_report(path: str | os.PathLike[str], report: dict[str, Any]) -> None:
     """Write JSON; the file appears whole or not at all. Folders are made.
 
     Args:
@@ -165,7 +170,7 @@ def write_report(path: str | os.PathLike, report: dict) -> None:
         raise OSError(_unwritable(path, error)) from error
 
 
-def check_writable(path: str | os.PathLike) -> None:
+def check_writable(path: str | os.PathLike[str]) -> None:
     """Fail now rather than after the work whose result shall go into a file.
 
     Args:
@@ -184,12 +189,14 @@ def check_writable(path: str | os.PathLike) -> None:
         raise OSError(f'{path} is a folder: name a file to write in it')
 
 
-def _unwritable(path: str | os.PathLike, error: Exception) -> str:
+def _unwritable(path: str | os.PathLike[str], error: Exception) -> str:
     reason = getattr(error, 'strerror', None) or error
     return f'{str(path)[:300]} cannot be written ({reason}): choose another place'
 
 
-def _unfit(content: dict, kinds: dict[str, Callable[[object], bool]]) -> list[str]:
+def _unfit(
+    content: dict[str, Any], kinds: Mapping[str, Callable[[object], bool]]
+) -> list[str]:
     """Names whose values are not there or of another kind."""
     return [name for name, fits in kinds.items() if not fits(content.get(name))]
 
@@ -198,7 +205,7 @@ def _unfit_in_record(record: object) -> list[str]:
     if not isinstance(record, dict):
         return [*EPISODE_KINDS, 'intersection', 'union']
     unfit = _unfit(record, EPISODE_KINDS)
-    both, either = record.get('intersection'), record.get('union')
+    both, either = record.get('intersection', ()), record.get('union', ())
     bad = [
         name
         for name, pixels in (('intersection', both), ('union', either))
@@ -212,8 +219,11 @@ def _unfit_in_record(record: object) -> list[str]:
 
 
 def _check_scores(
-    report: dict, episodes: list[dict], names: dict[int, str], path: object
-) -> list[dict]:
+    report: dict[str, Any],
+    episodes: list[dict[str, Any]],
+    names: dict[int, str],
+    path: object,
+) -> list[dict[str, Any]]:
     """Files changed by hand, and those that another version would score differently."""
     undrawn_classes_count = get_protocol(report['protocol']).undrawn_classes_count
     scores = score_runs(episodes, list(names), undrawn_classes_count)
@@ -244,7 +254,9 @@ def _score(value: float | None) -> str:
     return 'none' if value is None else f'{value:.4f}'
 
 
-def _class_names(report: dict, drawn: list[int], path: object) -> dict[int, str]:
+def _class_names(
+    report: dict[str, Any], drawn: list[int], path: object
+) -> dict[int, str]:
     names = report.get('class_names')
     if names is not None:
         by_id = {int(c): names[c] for c in sorted(names, key=int)}

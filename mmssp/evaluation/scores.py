@@ -1,6 +1,7 @@
 """From per-episode pixel counts to scores: pure functions on records."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,10 +32,10 @@ def pixel_counts(
 
 
 def score_run(
-    records: Sequence[Mapping],
+    records: Sequence[Mapping[str, Any]],
     class_ids: Sequence[int],
     undrawn_classes_count: bool = False,
-) -> dict:
+) -> dict[str, Any]:
     """Scores of one run: sums over all its episodes, then ratios.
 
     Args:
@@ -78,10 +79,10 @@ def score_run(
 
 
 def score_runs(
-    records: Sequence[Mapping],
+    records: Sequence[Mapping[str, Any]],
     class_ids: Sequence[int],
     undrawn_classes_count: bool = False,
-) -> dict:
+) -> dict[str, Any]:
     """Scores over several runs: each run on its own, then their mean.
 
     Args:

@@ -1,6 +1,7 @@
 """From a collated batch of raw episodes to what the model takes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.model import ImgDataPreprocessor
@@ -31,7 +32,7 @@ class FewShotDataPreProcessor(ImgDataPreprocessor):
     ) -> None:
         super().__init__(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb)
 
-    def forward(self, data: dict, training: bool = False) -> dict:
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Move to the device, convert, normalise, stack.
 
         Args:

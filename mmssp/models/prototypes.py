@@ -78,9 +78,9 @@ def support_prototypes(
         ``foreground`` and ``background``, (B,C) each.
     """
     if isinstance(features, Tensor) and isinstance(mask, Tensor):
-        shots = mask_prototypes(features.flatten(0, 1), mask.flatten(0, 1))
+        every = mask_prototypes(features.flatten(0, 1), mask.flatten(0, 1))
         episodes = features.shape[:2]
-        return {name: p.unflatten(0, episodes).mean(1) for name, p in shots.items()}
+        return {name: p.unflatten(0, episodes).mean(1) for name, p in every.items()}
     per_episode = []
     for episode_features, episode_masks in zip(features, mask, strict=True):
         shots = [

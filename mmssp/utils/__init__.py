@@ -1,0 +1,1 @@
+"""What commands and packages share: files, images, configs, processes."""

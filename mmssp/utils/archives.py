@@ -5,7 +5,7 @@ import zipfile
 from typing import BinaryIO
 
 
-def check_archive(source: str | os.PathLike | BinaryIO, size: int) -> None:
+def check_archive(source: str | os.PathLike[str] | BinaryIO, size: int) -> None:
     """Refuse a zip archive of stored files that is not whole, or unpacks to more.
 
     PyTorch and NumPy store what they save, so an honest file of theirs never holds more

@@ -5,7 +5,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ CHECKSUM = 'checksum'
 
 
 def cached(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     compute: Callable[[], Mapping[str, np.ndarray]],
     make: Callable[..., T],
 ) -> T:
@@ -75,9 +75,10 @@ def _load(path: Path, make: Callable[..., T], quiet: bool = False) -> T | None:
 
 def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     checksum = np.frombuffer(_checksum(path.stem, arrays), np.uint8)
+    named: dict[str, Any] = {**arrays, CHECKSUM: checksum}
     try:
         with atomic_path(path) as temporary:
-            np.savez(temporary, **arrays, **{CHECKSUM: checksum})
+            np.savez(temporary, **named)
     except OSError as error:
         warnings.warn(
             f'{path} cannot be written ({error}), so this work is done again at every '

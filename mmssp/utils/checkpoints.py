@@ -25,11 +25,11 @@ from .safe_globals import allow_mmengine_checkpoints, restricted_pickle
 NAMED = 3
 """Of the tensors that are wrong."""
 
-MapLocation = str | torch.device | Callable | None
+MapLocation = str | torch.device | Callable[..., Any] | None
 
 
 def read_checkpoint(
-    path: str | os.PathLike, map_location: MapLocation = 'cpu'
+    path: str | os.PathLike[str], map_location: MapLocation = 'cpu'
 ) -> dict[str, Any]:
     """Read what ``torch.save`` or mmengine saved; nothing in the file is run.
 
@@ -78,7 +78,7 @@ def _load(path: Path, map_location: MapLocation) -> Any:
     )
 
 
-def _why_unreadable(path: str | os.PathLike, error: Exception) -> str:
+def _why_unreadable(path: str | os.PathLike[str], error: Exception) -> str:
     refused = re.search(r'GLOBAL (\S+)', str(error))
     if refused:
         return (
@@ -93,7 +93,9 @@ def _why_unreadable(path: str | os.PathLike, error: Exception) -> str:
     )
 
 
-def state_dict_of(loaded: Mapping, path: str | os.PathLike) -> Mapping[str, Tensor]:
+def state_dict_of(
+    loaded: Mapping[str, Any], path: str | os.PathLike[str]
+) -> Mapping[str, Tensor]:
     """The weights in a checkpoint.
 
     Args:
@@ -196,7 +198,7 @@ def check_pretrained(cfg: Config) -> None:
     )
 
 
-def load_for_test(runner: Runner, checkpoint: str) -> dict:
+def load_for_test(runner: Runner, checkpoint: str) -> dict[str, Any]:
     """Load trained weights into a runner's model, all of them and nothing else.
 
     Args:
@@ -239,7 +241,10 @@ def load_for_test(runner: Runner, checkpoint: str) -> dict:
 
 
 def load_weights(
-    model: nn.Module, loaded: Mapping, path: str | os.PathLike, what: str = 'the model'
+    model: nn.Module,
+    loaded: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    what: str = 'the model',
 ) -> None:
     """Put a checkpoint's weights into a model, all of them and nothing else.
 
@@ -261,7 +266,7 @@ def load_weights(
         raise ValueError(f'{path} does not fit {what}: {error}') from error
 
 
-def _trained_on(loaded: Mapping, path: str) -> dict:
+def _trained_on(loaded: Mapping[str, Any], path: str) -> dict[str, Any]:
     meta = loaded.get('meta')
     found = meta.get('dataset_meta') if isinstance(meta, dict) else None
     if not isinstance(found, dict):
@@ -278,7 +283,9 @@ def _trained_on(loaded: Mapping, path: str) -> dict:
     return found
 
 
-def training_departures(trained_on: dict, tested_on: dict) -> list[str]:
+def training_departures(
+    trained_on: dict[str, Any], tested_on: dict[str, Any]
+) -> list[str]:
     """What a checkpoint's training has against a few-shot test of it, in words.
 
     Args:

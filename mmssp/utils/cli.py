@@ -1,10 +1,12 @@
 """How a command ends: with a sentence where we know what is wrong."""
 
+import errno
+import inspect
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -15,18 +17,23 @@ UNBUILDABLE = (
     RuntimeError,
 )
 """What constructors raise for arguments that they do not expect."""
+# of torch.distributed, by name: importing torch takes seconds
+DISTRIBUTED_ERRORS = ('DistBackendError', 'DistNetworkError', 'DistStoreError')
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run(main: Callable[[], None]) -> None:
     """Run a command; exit with one sentence on an error that mmssp itself explains.
 
-    Errors raised inside mmssp with a message for the user end the command with exit code
-    1 and that message, and so do those of a config of which something cannot be built;
-    others keep their traceback. Ctrl-C ends with exit code 130. Set
+    Errors raised inside mmssp, or beside the command, with a message for the user end the
+    command with exit code 1 and that message, and so do those of a config of which
+    something cannot be built; those of the operating system: a full disk, a folder without
+    permission; and that another process of a distributed job is gone. Others keep their
+    traceback. Ctrl-C ends with exit code 130. Set
     ``MMSSP_TRACEBACK=1`` to see every traceback.
 
     Args:
-        main: The command.
+        main: The command, a function of the script.
     """
     try:
         main()
@@ -34,34 +41,68 @@ def run(main: Callable[[], None]) -> None:
         print('\ninterrupted', file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        message = explanation(error)
+        folders = (PACKAGE, Path(inspect.getfile(main)).resolve().parent)
+        lost = lost_process(error)
+        message = lost or _system_error(error) or explanation(error, folders)
         if message is None or os.environ.get('MMSSP_TRACEBACK'):
             raise
         print(f'error: {message}', file=sys.stderr)
+        if lost:
+            # a group that lost a process may wait for it when Python takes it down
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
         sys.exit(1)
 
 
-def explanation(error: BaseException) -> str | None:
-    """What a command says of an error instead of a traceback, if anything.
+def lost_process(error: BaseException) -> str | None:
+    """What to say where another process of a distributed job is gone.
 
     Args:
         error: What ended the command.
 
     Returns:
-        The message that mmssp raised itself; else, what could not be built from a config,
-        and why; else None.
+        A sentence, or None if the error is about something else.
     """
-    return own_message(error) or _unbuildable(error)
+    rank = os.environ.get('RANK')
+    by_name = type(error).__name__ in DISTRIBUTED_ERRORS
+    by_text = isinstance(error, RuntimeError) and 'gloo' in str(error)
+    if rank is None or not (by_name or by_text):
+        return None
+    first = str(error).strip().splitlines()[0]
+    return (
+        f'rank {rank}: another process of the job ended or cannot be reached; see what '
+        f'it printed, or the system log if it was killed ({first})'
+    )
 
 
-def own_message(error: BaseException) -> str | None:
-    """The message of the error in the chain that mmssp raised itself, if there is one.
+def explanation(
+    error: BaseException, folders: Iterable[Path] = (PACKAGE,)
+) -> str | None:
+    """What a command says of an error instead of a traceback, if anything.
 
-    Registries catch errors of constructors and raise them again with a prefix, so the
-    chain is searched.
+    Args:
+        error: What ended the command.
+        folders: As for :func:`own_message`.
+
+    Returns:
+        That of :func:`own_message`; else, what could not be built from a config, and why;
+        else None.
+    """
+    return own_message(error, folders) or _unbuildable(error)
+
+
+def own_message(
+    error: BaseException | None, folders: Iterable[Path] = (PACKAGE,)
+) -> str | None:
+    """The message of the error in the chain that can be explained, if there is one.
+
+    That is one that mmssp raised itself, or a full disk. Registries catch errors of
+    constructors and raise them again with a prefix, so the chain is searched.
 
     Args:
         error: Any.
+        folders: Errors raised by code in or below these are mmssp's own.
 
     Returns:
         The message, or None.
@@ -73,8 +114,10 @@ def own_message(error: BaseException) -> str | None:
             message = _from_worker(str(error))
             if message is not None:
                 return message
+            if isinstance(error, OSError) and error.errno in NO_SPACE:
+                return _system_error(error)
             frames = traceback.extract_tb(error.__traceback__)
-            if frames and PACKAGE in Path(frames[-1].filename).resolve().parents:
+            if frames and _is_in(folders, frames[-1].filename):
                 return str(error)
         error = error.__cause__ or error.__context__
     return None
@@ -100,6 +143,21 @@ def _unbuildable(error: BaseException) -> str | None:
     )
 
 
+def _system_error(error: BaseException) -> str | None:
+    """The operating system's own words, and the file they are about."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    said = error.strerror or str(error)
+    if error.errno in NO_SPACE:
+        said += '; make room, and call the command again'
+    return f'{error.filename}: {said}' if error.filename else said
+
+
+def _is_in(folders: Iterable[Path], file: str) -> bool:
+    parents = Path(file).resolve().parents
+    return any(folder in parents for folder in folders)
+
+
 def _from_worker(text: str) -> str | None:
     """The message in what a data loader's worker sent, if mmssp raised it there.
 
@@ -108,7 +166,7 @@ def _from_worker(text: str) -> str | None:
     if 'in DataLoader worker process' not in text:
         return None
     files = list(re.finditer(r'^  File "(.+)", line \d+, in .+$', text, re.MULTILINE))
-    if not files or PACKAGE not in Path(files[-1][1]).resolve().parents:
+    if not files or not _is_in((PACKAGE,), files[-1][1]):
         return None
     message = re.search(
         r'^\w+(?:Error|Exception): (.*)', text[files[-1].end() :], re.M | re.S

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from ..evaluation.protocols import get_protocol
 from .checks import whole_number
@@ -21,7 +21,7 @@ SETTINGS = (
 )
 
 
-def load_config(path: str, options: dict | None = None) -> Config:
+def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
     """Read a config file and override settings of it.
 
     Args:
@@ -45,7 +45,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
     return cfg
 
 
-def override(cfg: Config, options: dict | None) -> None:
+def override(cfg: Config, options: dict[str, Any] | None) -> None:
     """Override settings, and check that those which contain others still do.
 
     Args:
@@ -104,7 +104,7 @@ def _line(error: Exception) -> str:
     return str(error).strip().partition('\n')[0][:300]
 
 
-def episodic_datasets(cfg: Config, *dataloaders: str) -> Iterator[dict]:
+def episodic_datasets(cfg: Config, *dataloaders: str) -> Iterator[ConfigDict]:
     """The EpisodicDataset configs inside dataloaders, wrapped ones included.
 
     Args:
@@ -122,7 +122,7 @@ def episodic_datasets(cfg: Config, *dataloaders: str) -> Iterator[dict]:
             dataset = dataset.get('dataset')
 
 
-def few_shot_metric(cfg: Config) -> dict:
+def few_shot_metric(cfg: Config) -> ConfigDict:
     """The FewShotIoUMetric of a config's test, alone or among other metrics.
 
     Raises:

@@ -6,19 +6,44 @@ this check at import takes the place of one, and names the command that mends th
 
 import contextlib
 import importlib
+import importlib.metadata
+import importlib.util
 import io
+import os
 import re
+import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 MODULES = ('mmengine', 'mmcv', 'mmseg')
 MAINTAINED = {'mmcv': '2.3.6', 'mmengine': '0.10.12', 'mmseg': '1.4.2'}
 OFFICIAL = {'mmcv': '2.1.0', 'mmengine': '0.10.7', 'mmseg': '1.2.2'}
+# what pip calls the packages that bring a module, by stack
+DISTRIBUTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    'official': {
+        'mmcv': ('mmcv', 'mmcv-lite', 'mmcv-full'),
+        'mmengine': ('mmengine', 'mmengine-lite'),
+        'mmseg': ('mmsegmentation',),
+    },
+    'maintained': {
+        'mmcv': ('onedl-mmcv',),
+        'mmengine': ('onedl-mmengine',),
+        'mmseg': ('onedl-mmsegmentation',),
+    },
+}
 WAY_OUT = (
     'Install one stack, after PyTorch (pip install torch==2.13.0): the maintained one by '
     'pip install onedl-mmcv==2.3.6 onedl-mmengine==0.10.12 onedl-mmsegmentation==1.4.2, '
-    'or the official one by mim install mmcv==2.1.0 mmengine mmsegmentation ftfy regex'
+    'or the official one (mmcv 2.1.0 compiled, mmengine 0.10.7, mmsegmentation 1.2.2) as '
+    'docs/install.md says'
 )
+
+
+class StackError(ImportError):
+    """The packages below mmssp are missing, too old, mixed, or do not import."""
 
 
 @contextlib.contextmanager
@@ -41,27 +66,90 @@ def check_dependencies() -> None:
     """Import the stack below mmssp.
 
     Raises:
-        ImportError: If a part is missing, too old, or of the other stack; the message
-            names the command that mends it.
+        StackError: If a part is missing, too old, mixed with the other stack, or does not
+            import; the message names the command that mends it. Where nobody catches it,
+            the program ends with that message alone (``MMSSP_TRACEBACK=1`` shows all).
     """
-    found = {name: _version(name) for name in ('torch', *MODULES)}
-    problem = find_problem(found)
+    try:
+        _check()
+    except StackError:
+        if not os.environ.get('MMSSP_TRACEBACK'):
+            _end_with_message()
+        raise
+
+
+def _check() -> None:
+    folders = {name: _folder(name) for name in ('torch', *MODULES)}
+    missing = [name for name, folder in folders.items() if folder is None]
+    if missing:
+        raise StackError(
+            f'mmssp needs {", ".join(missing)}, not installed here. {WAY_OUT}'
+        )
+    problem = find_mixture({name: _owners(name, folders[name]) for name in MODULES})
     if problem:
-        raise ImportError(f'{problem}. {WAY_OUT}')
+        raise StackError(problem)
+    problem = find_problem({name: _version(name) for name in ('torch', *MODULES)})
+    if problem:
+        raise StackError(f'{problem}. {WAY_OUT}')
+    # what needs the compiled ops of the official mmcv, and is needed anyway
+    _import('mmseg.models')
 
 
-def find_problem(versions: Mapping[str, str | None]) -> str | None:
+def _end_with_message() -> None:
+    """An uncaught StackError, and nothing else, is printed without its traceback."""
+    before = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if isinstance(error, StackError):
+            print(f'error: {error}', file=sys.stderr)
+        else:
+            before(kind, error, trace)
+
+    sys.excepthook = hook
+
+
+def find_mixture(owners: Mapping[str, Sequence[str]]) -> str | None:
+    """Whether packages of both stacks share the names of the modules.
+
+    Args:
+        owners: By module name, the distributions installed where the module lies; none
+            where that is not known, as for a checkout.
+
+    Returns:
+        A sentence with the commands that mend it, or None.
+    """
+    stacks = {
+        distribution: stack
+        for stack, modules in DISTRIBUTIONS.items()
+        for distributions in modules.values()
+        for distribution in distributions
+    }
+    found = [name for module in MODULES for name in owners.get(module, ())]
+    twice = [module for module in MODULES if len(owners.get(module, ())) > 1]
+    if not twice and len({stacks[name] for name in found}) < 2:
+        return None
+    by_stack = {
+        stack: ', '.join(name for name in found if stacks[name] == stack)
+        for stack in DISTRIBUTIONS
+    }
+    said = '; '.join(f'{names} ({stack})' for stack, names in by_stack.items() if names)
+    why = (
+        f'{", ".join(twice)}: several packages bring it, each over the files of the other'
+        if twice
+        else 'parts of both stacks are mixed'
+    )
+    return f'{why}: {said}. Remove them (pip uninstall -y {" ".join(found)}). {WAY_OUT}'
+
+
+def find_problem(versions: Mapping[str, str]) -> str | None:
     """What is wrong with a set of versions.
 
     Args:
-        versions: Version by module name; None where it is not installed.
+        versions: Version by module name.
 
     Returns:
         A sentence, or None.
     """
-    missing = [name for name, version in versions.items() if version is None]
-    if missing:
-        return f'mmssp needs {", ".join(missing)}, not installed here'
     # the official mmcv ends below 2.2 for mmsegmentation; the maintained one begins above
     maintained = _numbers(versions['mmcv']) >= (2, 2)
     wanted = MAINTAINED if maintained else OFFICIAL
@@ -76,18 +164,58 @@ def find_problem(versions: Mapping[str, str | None]) -> str | None:
     return None
 
 
-def _version(name: str) -> str | None:
+def _folder(module: str) -> Path | None:
+    """Where a module's package lies, without importing it; None where there is none."""
     try:
-        return importlib.import_module(name).__version__
-    except ModuleNotFoundError as error:
-        if error.name == name:
-            return None
-        raise ImportError(f'{name} cannot be imported: {error}. {WAY_OUT}') from error
-    except AssertionError as error:
-        # mmseg asserts the versions of mmcv and mmengine
-        raise ImportError(
-            f'{name} refuses what it found: {error}. {WAY_OUT}'
-        ) from error
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        return None
+    # a folder that is left behind after an uninstall has no __init__.py, hence no origin
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).resolve().parents[1]
+
+
+def _owners(module: str, folder: Path | None) -> list[str]:
+    """The distributions that put a module into a folder.
+
+    Those elsewhere on the path do not count: the one found first hides them.
+    """
+    found = []
+    for modules in DISTRIBUTIONS.values():
+        for name in modules[module]:
+            try:
+                place = importlib.metadata.distribution(name).locate_file('')
+            except importlib.metadata.PackageNotFoundError:
+                continue
+            if Path(str(place)).resolve() == folder:
+                found.append(name)
+    return found
+
+
+def _version(name: str) -> str:
+    return str(_import(name).__version__)
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # whatever a half-installed package raises
+        why = f'{name} cannot be imported: {_reason(error)}'
+        raise StackError(f'{why}. {WAY_OUT}') from error
+
+
+def _reason(error: Exception) -> str:
+    text = ' '.join(str(error).split()).rstrip('.')
+    if 'mmcv._ext' in text and isinstance(error, ModuleNotFoundError):
+        return (
+            f'{text}; this mmcv was built without its compiled ops, which the official '
+            'mmsegmentation needs'
+        )
+    if '_ext' in text:
+        torch = _import('torch').__version__
+        return f'{text}; this mmcv was compiled for another PyTorch than {torch}'
+    return f'{type(error).__name__}: {text}'
 
 
 def _numbers(version: str) -> tuple[int, ...]:

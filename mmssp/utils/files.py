@@ -8,10 +8,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str], durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it becomes ``path``.
 
     A reader sees the old file or the whole new one, never a part. On any exception,
@@ -20,6 +21,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
     Args:
         path: Where the finished file shall be. Missing folders are made.
+        durable: Wait for the disk before the file takes its place, so that this holds
+            when the machine itself stops too; a process that is killed never needs it.
 
     Yields:
         A path in the same folder with the same suffix, to be written by the caller.
@@ -35,9 +38,22 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         yield temporary
         # mkstemp makes private files; a finished file gets the user's usual mode.
         temporary.chmod(0o666 & ~_umask())
+        if durable:
+            _flush(temporary)
         os.replace(temporary, path)
+        if durable and os.name == 'posix':
+            _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold what was written to a file, or the names in a folder."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:
@@ -76,9 +92,9 @@ def locked(path: Path, waiting_for: str, optional: bool = False) -> Iterator[Non
 def cache_root() -> Path:
     """The folder for everything that can be made again.
 
-    ``$MMSSP_CACHE``, else ``$XDG_CACHE_HOME/mmssp``, else ``~/.cache/mmssp``.
+    ``$MMSSP_CACHE``, else the platform's place for caches: on Linux
+    ``$XDG_CACHE_HOME/mmssp`` or ``~/.cache/mmssp``.
     """
     if os.environ.get('MMSSP_CACHE'):
         return Path(os.environ['MMSSP_CACHE'])
-    base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    return Path(base) / 'mmssp'
+    return user_cache_path('mmssp', appauthor=False)

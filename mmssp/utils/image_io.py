@@ -6,14 +6,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 from mmengine import fileio
 from PIL import Image, UnidentifiedImageError
 
-Source = str | os.PathLike | bytes
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview
 
 ORIENTATION_TAG = 0x0112  # of EXIF
 MAX_PIXELS = 200_000_000
@@ -25,7 +25,10 @@ _GREY_STEPS = {'L;2': 85, 'L;4': 17}
 
 
 def read_image(
-    source: Source, *, apply_orientation: bool = True, backend_args: dict | None = None
+    source: Source,
+    *,
+    apply_orientation: bool = True,
+    backend_args: dict[str, Any] | None = None,
 ) -> np.ndarray:
     """Read a photo as colour, whatever its kind of pixels.
 
@@ -46,19 +49,21 @@ def read_image(
             limit, or of floats or 32-bit integers, which have no agreed range.
     """
     with _opened(source, backend_args) as image:
-        orientation = _orientation(image) if apply_orientation else 1
+        orientation = pil_orientation(image) if apply_orientation else 1
         deep_grey = image.mode.startswith('I') or image.mode == 'F'
         as_is = deep_grey or image.mode == 'RGB'
         pixels = np.asarray(image if as_is else image.convert('RGB'))
     if deep_grey:
-        pixels = _scale_deep_grey(pixels, _name(source))
+        pixels = scale_deep_grey(pixels, _name(source))
         code = cv2.COLOR_GRAY2BGR
     else:
         code = cv2.COLOR_RGB2BGR
     return np.ascontiguousarray(orient(cv2.cvtColor(pixels, code), orientation))
 
 
-def read_mask(source: Source, *, backend_args: dict | None = None) -> np.ndarray:
+def read_mask(
+    source: Source, *, backend_args: dict[str, Any] | None = None
+) -> np.ndarray:
     """Read a mask of class indices; the stored numbers, not the colours they show as.
 
     Indices may be stored as palette entries, as grey of 1 to 32 bits, or as colour
@@ -115,7 +120,9 @@ def read_mask(source: Source, *, backend_args: dict | None = None) -> np.ndarray
     )
 
 
-def image_size(source: Source, *, backend_args: dict | None = None) -> tuple[int, int]:
+def image_size(
+    source: Source, *, backend_args: dict[str, Any] | None = None
+) -> tuple[int, int]:
     """Size from the header, without decoding; before any EXIF orientation.
 
     Args:
@@ -133,7 +140,9 @@ def image_size(source: Source, *, backend_args: dict | None = None) -> tuple[int
         return image.height, image.width
 
 
-def image_orientation(source: Source, *, backend_args: dict | None = None) -> int:
+def image_orientation(
+    source: Source, *, backend_args: dict[str, Any] | None = None
+) -> int:
     """EXIF orientation; with 5 to 8, the upright image's sides are swapped.
 
     Args:
@@ -148,7 +157,7 @@ def image_orientation(source: Source, *, backend_args: dict | None = None) -> in
         ValueError: It is empty, no image, or too large for Pillow's limit.
     """
     with _opened(source, backend_args, check=False) as image:
-        return _orientation(image)
+        return pil_orientation(image)
 
 
 def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -170,7 +179,9 @@ def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return pixels
 
 
-def is_local(path: str | os.PathLike, backend_args: dict | None = None) -> bool:
+def is_local(
+    path: str | os.PathLike[str], backend_args: dict[str, Any] | None = None
+) -> bool:
     """Whether mmengine reads this path from the local file system."""
     backend = fileio.get_file_backend(
         path, backend_args=backend_args, enable_singleton=True
@@ -180,7 +191,7 @@ def is_local(path: str | os.PathLike, backend_args: dict | None = None) -> bool:
 
 @contextmanager
 def _opened(
-    source: Source, backend_args: dict | None, check: bool = True
+    source: Source, backend_args: dict[str, Any] | None, check: bool = True
 ) -> Iterator[Image.Image]:
     """Pillow's image, to be decoded inside; decoding errors get the file's name."""
     name = _name(source)
@@ -222,13 +233,13 @@ def _opened(
 
 
 @contextmanager
-def _stream(source: Source, backend_args: dict | None) -> Iterator[BinaryIO]:
+def _stream(source: Source, backend_args: dict[str, Any] | None) -> Iterator[BinaryIO]:
     if isinstance(source, (bytes, bytearray, memoryview)):
         yield io.BytesIO(source)
         return
     try:
         if is_local(source, backend_args):
-            stream = open(source, 'rb')  # noqa: SIM115 (closed below)
+            stream: BinaryIO = open(source, 'rb')  # noqa: SIM115 (closed below)
         else:
             stream = io.BytesIO(fileio.get(source, backend_args=backend_args))
     except FileNotFoundError as error:
@@ -239,7 +250,7 @@ def _stream(source: Source, backend_args: dict | None) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _missing(path: str | os.PathLike) -> str:
+def _missing(path: str | os.PathLike[str]) -> str:
     folder = Path(path).parent
     state = 'exists' if folder.is_dir() else 'does not exist either'
     return (
@@ -256,13 +267,15 @@ def _name(source: Source) -> str:
 
 def _raw_mode(image: Image.Image) -> str:
     """How the file stores pixels, e.g. 'L;4' or 'RGB;16B'; only before decoding."""
-    arguments = image.tile[0][3] if image.tile else ''
+    tile = getattr(image, 'tile', None)
+    arguments = tile[0][3] if tile else ''
     if isinstance(arguments, tuple):
         arguments = arguments[0] if arguments else ''
     return arguments if isinstance(arguments, str) else ''
 
 
-def _orientation(image: Image.Image) -> int:
+def pil_orientation(image: Image.Image) -> int:
+    """EXIF orientation of an open image, 1..8; 1 where there is none or it is damaged."""
     try:
         orientation = image.getexif().get(ORIENTATION_TAG, 1)
     except Exception:  # damaged EXIF takes nothing from the pixels, which are fine
@@ -270,8 +283,19 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
-def _scale_deep_grey(pixels: np.ndarray, name: str) -> np.ndarray:
-    """(H,W) of 16-bit grey → (H,W) uint8; rounded to nearest."""
+def scale_deep_grey(pixels: np.ndarray, name: str) -> np.ndarray:
+    """Grey levels of 16 bits, scaled to 8.
+
+    Args:
+        pixels: (H,W), any integers in 0..65535.
+        name: Of the image, for the message.
+
+    Returns:
+        (H,W) uint8; rounded to nearest.
+
+    Raises:
+        ValueError: Floats, or values out of that range.
+    """
     low, high = pixels.min(), pixels.max()
     if pixels.dtype.kind == 'f' or low < 0 or high > 65535:
         raise ValueError(

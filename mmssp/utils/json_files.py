@@ -7,10 +7,10 @@ from typing import Any
 
 
 def read_json(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     expected: str,
     *,
-    object_hook: Callable[[dict], Any] | None = None,
+    object_hook: Callable[[dict[str, Any]], Any] | None = None,
 ) -> Any:
     """Parse a file.
 

@@ -1,6 +1,8 @@
 """How much memory is free."""
 
+import math
 import os
+import re
 from pathlib import Path
 
 import torch
@@ -25,6 +27,29 @@ def free_memory(device: torch.device) -> int:
     if limit is not None and used is not None:
         free.append(max(0, limit - used))
     return min(free)
+
+
+def processes_sharing(device: torch.device) -> int:
+    """How many processes of this job use a device, its own and others of this machine.
+
+    Args:
+        device: A GPU is taken by every ``device_count``-th process of the machine, the
+            host's memory by all.
+    """
+    processes = 1
+    # torchrun's, Open MPI's; Slurm's tells of the step's other machines too: 4(x2),3
+    for name in (
+        'LOCAL_WORLD_SIZE',
+        'OMPI_COMM_WORLD_LOCAL_SIZE',
+        'SLURM_STEP_TASKS_PER_NODE',
+    ):
+        found = re.match(r'\d+', os.environ.get(name, ''))
+        if found:
+            processes = int(found[0])
+            break
+    if device.type == 'cuda':
+        return math.ceil(processes / max(1, torch.cuda.device_count()))
+    return processes
 
 
 def _available() -> int:

@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mmengine.utils import ProgressBar
@@ -17,7 +17,7 @@ def parallel_map(
     workers: int | None = None,
     description: str = '',
     chunksize: int = 16,
-) -> list:
+) -> list[Any]:
     """``[func(task) for task in tasks]``, spread over processes.
 
     ``mmengine.track_parallel_progress`` leaves its pool running when ``func`` raises;
@@ -51,7 +51,7 @@ def parallel_map(
     bar = ProgressBar(len(tasks), file=sys.stderr) if sys.stderr.isatty() else None
     with contextlib.ExitStack() as stack:
         if workers == 1:
-            done = map(func, tasks)
+            done: Iterator[Any] = map(func, tasks)
         else:
             # fork: workers start in milliseconds; importing torch again takes seconds
             known = multiprocessing.get_all_start_methods()

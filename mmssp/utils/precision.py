@@ -16,4 +16,4 @@ def autocast_dtype(name: str | None) -> torch.dtype | None:
     """
     if name not in (None, 'float32', *DTYPES):
         raise ValueError(f'dtype={name!r}: expected one of {[None, *DTYPES]}')
-    return DTYPES.get(name)
+    return DTYPES.get(name) if name else None

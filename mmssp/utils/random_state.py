@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ def fixed_random_state(*key: int) -> Iterator[None]:
     words = np.random.SeedSequence(key).generate_state(2)
     np.random.seed(words)
     random.seed(int(words[0]))
-    torch.random.default_generator.manual_seed(int(words[1]))
+    torch.default_generator.manual_seed(int(words[1]))
     try:
         yield
     finally:
@@ -37,9 +38,22 @@ def fixed_random_state(*key: int) -> Iterator[None]:
         torch.random.set_rng_state(torch_state)
 
 
-def random_state() -> tuple:
+def seed_generators(*key: int) -> None:
+    """Set the global generators from ``key``, those of all GPUs included.
+
+    Args:
+        *key: Integers ≥ 0.
+    """
+    words = np.random.SeedSequence(key).generate_state(2)
+    np.random.seed(words)
+    random.seed(int(words[0]))
+    torch.manual_seed(int(words[1]))
+
+
+def random_state() -> tuple[Any, ...]:
     """The state of the three global generators, to be compared with another."""
-    _, keys, *rest = np.random.get_state()
+    state: Any = np.random.get_state()
+    _, keys, *rest = state
     return (
         keys.tobytes(),
         *rest,

@@ -2,7 +2,7 @@
 
 Since PyTorch 2.6, ``torch.load`` refuses all but tensors and plain containers. mmengine's
 checkpoints also hold the log's history: NumPy arrays in ``HistoryBuffer`` objects, and
-references to methods of that class, which are pickled as calls of ``getattr``.
+references to methods, which are pickled as calls of ``getattr``.
 """
 
 import pickle
@@ -12,20 +12,29 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.optim import OneCycleParamScheduler
 
 try:
     from numpy._core import multiarray
 except ImportError:  # NumPy 1
-    from numpy.core import multiarray
+    from numpy.core import multiarray  # type: ignore[no-redef]
+
+CURVES = [
+    (OneCycleParamScheduler, name) for name in ('_annealing_cos', '_annealing_linear')
+]
 
 
-def history_method(owner: Any, name: str) -> Any:
-    """Stands in for ``getattr`` while a checkpoint is read: HistoryBuffer's methods only.
+def known_method(owner: Any, name: str) -> Any:
+    """Stands in for ``getattr`` while a checkpoint is read.
+
+    Only what mmengine saves references to: HistoryBuffer's methods, and the two curves
+    of OneCycleLR and its like.
 
     Raises:
         ValueError: For anything else.
     """
-    if owner is not HistoryBuffer or name.startswith('_'):
+    of_history = owner is HistoryBuffer and not name.startswith('_')
+    if not of_history and (owner, name) not in CURVES:
         raise ValueError(
             f'the checkpoint asks for {name!r} of {owner!r}, which no checkpoint of '
             'mmengine does; it is not loaded'
@@ -36,16 +45,21 @@ def history_method(owner: Any, name: str) -> Any:
 def _allowed() -> dict[str, Any]:
     """By the name that a pickle calls it."""
     dtypes = [type(np.dtype(n)) for n in ('float32', 'float64', 'int32', 'int64')]
-    named = {f'{c.__module__}.{c.__qualname__}': c for c in (*dtypes, np.dtype)}
+    named = {_path(c): c for c in (*dtypes, np.dtype)}
     for core in ('numpy._core', 'numpy.core'):  # of NumPy 2 and 1
         named[f'{core}.multiarray._reconstruct'] = multiarray._reconstruct
         named[f'{core}.multiarray.scalar'] = multiarray.scalar
     return {
         **named,
-        f'{HistoryBuffer.__module__}.HistoryBuffer': HistoryBuffer,
+        _path(HistoryBuffer): HistoryBuffer,
         'numpy.ndarray': np.ndarray,
-        'builtins.getattr': history_method,
+        _path(OneCycleParamScheduler): OneCycleParamScheduler,
+        'builtins.getattr': known_method,
     }
+
+
+def _path(kind: Any) -> str:
+    return f'{kind.__module__}.{kind.__qualname__}'
 
 
 def allow_mmengine_checkpoints() -> bool:

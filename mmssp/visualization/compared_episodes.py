@@ -1,13 +1,14 @@
 """Episodes of two recorded tests, loaded again and drawn with both predictions."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
-from torch.utils.data import Dataset
 
 from mmssp.datasets.coco_masks import decompress_counts
+from mmssp.datasets.episodic_dataset import EpisodicDataset
 from mmssp.evaluation.comparison import file_name
 from mmssp.evaluation.protocols import get_protocol
 from mmssp.utils.config import (
@@ -23,7 +24,7 @@ from .overlay import fit_size, resize_image, resize_mask, to_rgb, without_paddin
 from .style import PanelStyle
 
 
-def decode_prediction(record: Mapping, name: str) -> np.ndarray:
+def decode_prediction(record: Mapping[str, Any], name: str) -> np.ndarray:
     """The predicted mask in a record of an episode.
 
     Args:
@@ -62,8 +63,8 @@ def decode_prediction(record: Mapping, name: str) -> np.ndarray:
 
 
 def recorded_dataset(
-    config: str, results: Mapping, options: dict | None = None
-) -> Dataset:
+    config: str, results: Mapping[str, Any], options: dict[str, Any] | None = None
+) -> EpisodicDataset:
     """The test data set that a test's records are of.
 
     Whether the test was run by the config's own protocol, by ``--protocol`` or with
@@ -126,7 +127,9 @@ def recorded_dataset(
     return datasets[0]
 
 
-def load_recorded(dataset: Dataset, record: Mapping, num_episodes: int) -> dict:
+def load_recorded(
+    dataset: EpisodicDataset, record: Mapping[str, Any], num_episodes: int
+) -> dict[str, Any]:
     """Load the episode that a record is of.
 
     Args:
@@ -163,7 +166,7 @@ def load_recorded(dataset: Dataset, record: Mapping, num_episodes: int) -> dict:
 
 
 def draw_compared(
-    item: Mapping,
+    item: Mapping[str, Any],
     predictions: Mapping[str, np.ndarray],
     subtitle: str = '',
     cell_height: int = 240,
@@ -205,7 +208,7 @@ def draw_compared(
 
 
 def common_width(
-    items: Sequence[Mapping],
+    items: Sequence[Mapping[str, Any]],
     cell_height: int = 240,
     max_aspect: float = PanelStyle.max_aspect,
 ) -> int:

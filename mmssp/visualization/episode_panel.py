@@ -140,7 +140,7 @@ def stack_panels(
     return np.concatenate(rows)
 
 
-def write_png(path: str | os.PathLike, image: np.ndarray) -> None:
+def write_png(path: str | os.PathLike[str], image: np.ndarray) -> None:
     """Write an image; the file appears whole or not at all. Folders are made.
 
     Args:

@@ -57,8 +57,8 @@ def compose(
     """
     height = cells[0].picture.shape[0]
     gap = style.pixels(style.gap, height)
-    small = ImageFont.load_default(size=max(8, style.font * height))
-    large = ImageFont.load_default(size=max(9, style.title * height))
+    small = _font(max(8, style.font * height))
+    large = _font(max(9, style.title * height))
     # A line of text needs room for its descenders, whatever letters it happens to have.
     title_height, caption_height = (sum(font.getmetrics()) for font in (large, small))
     top = gap + title_height + gap + caption_height + gap // 4
@@ -86,6 +86,12 @@ def compose(
         canvas.paste(Image.fromarray(cell.picture), (x, top))
         x += cell_width + gap
     return np.array(canvas)
+
+
+def _font(size: float) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size=size)
+    assert isinstance(font, ImageFont.FreeTypeFont)  # it is, where a size is given
+    return font
 
 
 def _draw_legend(

@@ -347,6 +347,18 @@ def test_resizing_keeps_the_aspect():
         (lambda i: i.set_support([scene()[0]] * 2, [Box(1, 1, 9, 9)]), '2 support im'),
         (lambda i: i.set_support(scene()[0], Box(1, 1, 9, 9), name=' '), 'class name'),
         (
+            lambda i: i.set_support(scene()[0], Box(1, 1, 9, 9), names=['a', 'b']),
+            'names: 2 for 1 images',
+        ),
+        (
+            lambda i: i.set_support(
+                [scene()[0]] * 255,
+                [Box(1, 1, 9, 9)] * 255,
+                names=[str(n) for n in range(255)],
+            ),
+            'at most 254 classes',
+        ),
+        (
             lambda i: i.set_support(scene()[0], np.zeros((96, 128), np.uint8)),
             'marks no pixel',
         ),

@@ -1,5 +1,7 @@
 """Which images are behind paths, patterns and videos, and what they are called."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -116,3 +118,21 @@ def test_no_video_is_a_sentence(tmp_path):
     (tmp_path / 'clip.mp4').write_bytes(b'no video')
     with pytest.raises(ValueError, match='cannot be opened as a video'):
         list_inputs(tmp_path / 'clip.mp4')
+
+
+def test_a_frame_that_is_gone_is_a_sentence(video):
+    item = replace(list_inputs(video)[-1], frame=99, name='clip.avi#99')
+    with (
+        ImageReader() as reader,
+        pytest.raises(ValueError, match='clip.avi#99: this frame cannot be decoded'),
+    ):
+        reader.read(item)
+
+
+@pytest.mark.parametrize(
+    ('patterns', 'every', 'message'),
+    [(['a.jpg'], 0, 'every=0: expected 1 or more'), ([], 1, 'no input given')],
+)
+def test_inputs_out_of_range_are_a_sentence(patterns, every, message):
+    with pytest.raises(ValueError, match=message):
+        list_inputs(patterns, every=every)

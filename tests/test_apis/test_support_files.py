@@ -150,3 +150,62 @@ def test_the_digest_knows_contents_and_settings(tmp_path):
     assert support_digest(find_support(tmp_path, name='x'), False) != first
     (tmp_path / 'a_mask.png').write_text('another')
     assert support_digest(find_support(tmp_path), False) != first
+
+
+def test_labelme_files_without_a_mark_are_an_error(tmp_path):
+    touch(tmp_path, 'a.jpg')
+    labelme(tmp_path / 'a.json')
+    with pytest.raises(ValueError, match=r'a\.json: nothing is marked in it'):
+        find_support(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [('{', 'is not valid JSON'), ('[]', 'is no LabelMe file')],
+)
+def test_other_json_beside_an_image_is_an_error(tmp_path, text, message):
+    touch(tmp_path, 'a.jpg')
+    (tmp_path / 'a.json').write_text(text)
+    with pytest.raises(ValueError, match=rf'a\.json {message}'):
+        find_support(tmp_path)
+
+
+def test_another_kind_of_file_is_no_support(tmp_path):
+    touch(tmp_path, 'a.txt')
+    with pytest.raises(ValueError, match=r'a\.txt is no support; expected a folder'):
+        find_support(tmp_path / 'a.txt')
+
+
+def change(path, **changes):
+    """Give the first annotation, or another part of a COCO JSON, other values."""
+    content = json.loads(path.read_text())
+    for key, value in changes.items():
+        if key in content:
+            content[key] = value
+        else:
+            content['annotations'][0][key] = value
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(image_id=8), 'belongs to the image 8 and the category 3'),
+        (dict(category_id=9), 'belongs to the image 7 and the category 9'),
+        (dict(annotations=['a mark']), 'the image None and the category None'),
+        (dict(annotations=[]), 'no category has an annotation'),
+        (dict(images=[dict(id=7)]), 'an image has the file name None'),
+    ],
+)
+def test_coco_files_that_contradict_themselves_are_an_error(tmp_path, changes, message):
+    touch(tmp_path, 'a.jpg')
+    with pytest.raises(ValueError, match=message):
+        find_support(change(coco(tmp_path), **changes))
+
+
+def test_coco_run_lengths_are_kept_as_they_are(tmp_path):
+    touch(tmp_path, 'a.jpg')
+    rle = dict(size=[4, 4], counts=[4, 4, 8])
+    cat, _ = find_support(change(coco(tmp_path), segmentation=rle))
+    assert cat.annotations[0][0]['segmentation'] == rle

@@ -1,6 +1,5 @@
 """COCO-style JSONs as data sets: classes, labels, items."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ from coco_samples import (
     WIDTH,
     annotation,
     box,
-    build,
     content,
     mask_of,
     no_parsing,
@@ -20,17 +18,6 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image
 
 from mmssp.datasets.coco20i import COCO20iDataset, CocoSegDataset
-from mmssp.utils.files import cache_root
-
-
-@pytest.fixture
-def make(tmp_path):
-    return partial(build, tmp_path)
-
-
-@pytest.fixture
-def cache(_private_cache):
-    return cache_root() / 'coco'
 
 
 def test_the_stock_loader_reads_the_masks(make, tmp_path):

@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import os
 import warnings
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from coco_samples import (
     WIDTH,
     annotation,
     box,
-    build,
     content,
     mask_of,
     no_parsing,
@@ -22,17 +20,6 @@ from coco_samples import (
 from PIL import Image
 
 from mmssp.datasets import coco_cache, coco_json
-from mmssp.utils.files import cache_root
-
-
-@pytest.fixture
-def make(tmp_path):
-    return partial(build, tmp_path)
-
-
-@pytest.fixture
-def cache(_private_cache):
-    return cache_root() / 'coco'
 
 
 def test_the_second_start_does_not_parse_the_json(make, monkeypatch):

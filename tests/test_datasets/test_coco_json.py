@@ -2,7 +2,6 @@
 
 import json
 import re
-from functools import partial
 
 import numpy as np
 import pytest
@@ -12,16 +11,10 @@ from coco_samples import (
     WIDTH,
     annotation,
     box,
-    build,
     compressed,
     content,
     mask_of,
 )
-
-
-@pytest.fixture
-def make(tmp_path):
-    return partial(build, tmp_path)
 
 
 def changed(part, **fields):

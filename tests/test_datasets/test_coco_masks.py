@@ -1,7 +1,5 @@
 """How outlines become label masks: order, crowds, run lengths, colours."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 from coco_samples import (
@@ -9,7 +7,6 @@ from coco_samples import (
     WIDTH,
     annotation,
     box,
-    build,
     compressed,
     content,
     mask_of,
@@ -21,11 +18,6 @@ from hypothesis.extra.numpy import arrays
 
 from mmssp.datasets import coco_masks
 from mmssp.datasets.coco_json import Outline
-
-
-@pytest.fixture
-def make(tmp_path):
-    return partial(build, tmp_path)
 
 
 def test_a_polygon_covers_its_pixels_with_its_label(make):

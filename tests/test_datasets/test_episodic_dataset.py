@@ -489,3 +489,16 @@ def test_base_classes_have_one_endless_run(root):
 def test_options_out_of_range_are_named(root, options, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         build(root, **options)
+
+
+def test_empty_data_set_that_is_built_already_is_an_error(root):
+    wrapped = dict(config(root)['dataset'], serialize_data=False, indices=0)
+    built = DATASETS.build(wrapped)
+    with pytest.raises(ValueError, match='no image found'):
+        build(root, dataset=built)
+
+
+def test_data_set_without_class_names_is_an_error(root):
+    wrapped = {k: v for k, v in config(root)['dataset'].items() if k != 'metainfo'}
+    with pytest.raises(ValueError, match='names no classes: set metainfo'):
+        build(root, dataset=wrapped)

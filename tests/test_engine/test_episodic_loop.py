@@ -13,7 +13,9 @@ from mmseg.registry import DATASETS, HOOKS, METRICS
 from tiny_data import write_voc
 from torch.utils.data import Dataset
 
+from mmssp.datasets.episodes import Episode
 from mmssp.engine.loops import episodic_loop
+from mmssp.engine.loops.episode_plan import plan_visits, share
 from mmssp.evaluation import PROTOCOLS
 from mmssp.utils.config import set_protocol
 
@@ -146,6 +148,72 @@ def test_processes_share_all_episodes(config, tmp_path, monkeypatch):
         found += records(config, SHARED, tmp_path / f'{rank}.json')
     assert len(found) == len(expected)
     assert sorted(found, key=lambda r: (r['run'], r['index'])) == expected
+
+
+def test_processes_encode_no_image_twice_and_few_in_common(
+    config, encoded, tmp_path, monkeypatch
+):
+    """Shares of whole classes have fewer images in common than shares in turn."""
+
+    def encodes(ranks: int) -> int:
+        total = 0
+        for rank in range(ranks):
+            encoded.clear()
+            info = (rank, ranks)
+            monkeypatch.setattr(episodic_loop, 'get_dist_info', lambda i=info: i)
+            records(config, SHARED, tmp_path / f'{ranks}_{rank}_{total}.json')
+            assert len(encoded) == len(set(encoded))
+            total += len(encoded)
+        return total
+
+    def in_turn(episodes: dict, rank: int, world_size: int) -> list[int]:
+        return sorted(episodes)[rank::world_size]
+
+    config.test_dataloader.dataset.seed = 0
+    by_class = encodes(2)
+    monkeypatch.setattr(episodic_loop, 'share', in_turn)
+    assert encodes(1) <= by_class < encodes(2)
+
+
+def test_processes_with_a_class_each_encode_every_image_once():
+    """Where images have one class and classes are as frequent."""
+    episodes = {
+        i: Episode(
+            query=10 * (i % 4) + i // 4, label=i % 4, supports=(10 * (i % 4) + 9,)
+        )
+        for i in range(24)
+    }
+    visits = [
+        plan_visits({i: episodes[i] for i in share(episodes, rank, 4)})
+        for rank in range(4)
+    ]
+    images = [visit.image for part in visits for visit in part]
+    assert len(images) == len(set(images)) == 4 * 7
+
+
+@pytest.mark.parametrize('ranks', [1, 2, 3, 7, 30])
+def test_shares_hold_every_episode_once_and_are_equal(ranks):
+    episodes = {i: Episode(query=i % 5, label=i % 3, supports=(9,)) for i in range(23)}
+    shares = [share(episodes, rank, ranks) for rank in range(ranks)]
+    assert sorted(item for part in shares for item in part) == list(range(23))
+    sizes = [len(part) for part in shares]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize('rank', [0, 40])
+def test_a_process_without_episodes_decides_as_the_others(
+    rank, config, encoded, tmp_path, monkeypatch
+):
+    """Whether pipelines draw at random, which it has no episode to try on."""
+    config.test_dataloader.dataset.update(seed=0, num_episodes=12)
+    config.test_dataloader.dataset.pipeline = [
+        dict(type='LoadImage'),
+        dict(type='PhotoMetricDistortion'),
+        dict(type='LoadMask'),
+    ]
+    monkeypatch.setattr(episodic_loop, 'get_dist_info', lambda: (rank, 41))
+    # the plain loop, whose sampler knows of no other process here
+    assert len(records(config, SHARED, tmp_path / 'plain.json')) == 12
 
 
 def test_random_pipelines_go_the_plain_way(config, encoded, tmp_path):

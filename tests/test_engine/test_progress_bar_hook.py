@@ -4,6 +4,7 @@ import io
 import logging
 import re
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -96,14 +97,8 @@ def test_bar_of_a_resumed_training_starts_where_that_does(hook, runner, terminal
 
 def test_bar_tells_the_time_left(hook, runner, terminal, monkeypatch):
     now = [0.0]
-    progress = module.Progress
-    monkeypatch.setattr(
-        module,
-        'Progress',
-        lambda *columns, **options: progress(
-            *columns, get_time=lambda: now[0], **options
-        ),
-    )
+    bar = partial(module.progress_bar, get_time=lambda: now[0])
+    monkeypatch.setattr(module, 'progress_bar', bar)
     hook.before_train(runner)
     for _ in range(4):
         now[0] += 40

@@ -247,3 +247,21 @@ def test_a_flipped_query_is_flipped_back(build_segmentor):
     batch['data_samples'][0].set_metainfo(dict(flip=True, flip_direction='horizontal'))
     (flipped,) = model.test_step(batch)
     torch.testing.assert_close(flipped.seg_logits.data, plain.seg_logits.data.flip(-1))
+
+
+@pytest.mark.parametrize(
+    'support_sizes',
+    [
+        pytest.param([[(32, 32)] * 2] * 2, id='another than the queries have'),
+        pytest.param([[(32, 32), (40, 56)], [(64, 32), (32, 32)]], id='all different'),
+    ],
+)
+def test_supports_of_any_size_can_be_trained_on(build_segmentor, support_sizes):
+    model = build_segmentor(refine=True)
+    batch = model.data_preprocessor(
+        raw_batch(support_sizes=support_sizes), training=True
+    )
+    losses = model(**batch, mode='loss')
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    assert model.backbone.conv.weight.grad.abs().sum() > 0

@@ -274,3 +274,49 @@ def test_feature_maps_can_be_joined():
     )
     maps = (torch.zeros(1, 2, 8, 8), torch.zeros(1, 3, 4, 4))
     assert model.select_features(maps).shape == (1, 5, 8, 8)
+
+
+def test_several_maps_are_no_input():
+    with pytest.raises(ValueError, match='matches one feature map'):
+        head(input_transform='multiple_select')
+
+
+def test_self_matching_can_have_several_losses():
+    loss = dict(type='CrossEntropyLoss', avg_non_ignore=True)
+    one = head(loss_query_self=loss).loss(**random_batch())
+    two = head(loss_query_self=[loss, loss]).loss(**random_batch())
+    torch.testing.assert_close(two['loss_query_self'], 2 * one['loss_query_self'])
+
+
+def test_a_sampler_chooses_the_pixels_of_the_loss():
+    model = head(sampler=dict(type='OHEMPixelSampler', thresh=0.4, min_kept=2))
+    batch = random_batch()
+    truth = batch['query_mask']
+    matched = model.match(
+        batch['query_features'], batch['support_features'], batch['support_mask']
+    )
+    logits = model.upsample(matched['final'], truth.shape[-2:])
+    each = torch.nn.functional.cross_entropy(logits, truth, reduction='none')
+    hard = torch.exp(-each) < 0.4
+    assert hard.any()
+    assert not hard.all()
+    expected = each[hard].sum() / truth.numel()
+    torch.testing.assert_close(model.loss(**batch)['loss_final'], expected)
+
+
+def test_the_baseline_has_nothing_to_explain():
+    model = head(method='baseline')
+    arguments = random_batch()
+    prototypes = model.prototypes(
+        arguments['support_features'][:1], arguments['support_mask'][:1]
+    )
+    with pytest.raises(ValueError, match='no self-support to explain'):
+        model.explain(arguments['query_features'][:1], prototypes)
+
+
+def test_calling_the_head_is_matching():
+    model = head(refine=True)
+    arguments = random_batch()
+    del arguments['query_mask']
+    expected, found = model.match(**arguments), model(**arguments)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)

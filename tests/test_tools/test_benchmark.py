@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from commands import exit_code
 from mmseg.registry import MODELS
 
 sys.path.append(str(Path(__file__).parents[1] / 'test_models'))
@@ -311,20 +312,62 @@ def test_precision_compares_scores(bench):
     assert row['difference'] == row['bfloat16 mIoU'] - row['float32 mIoU']
 
 
+@pytest.mark.slow
+def test_processes_are_measured_and_expected(bench, monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))  # they import the tool anew
+    options = {**THIN, 'test_dataloader.dataset.min_pixels': 64}
+    rows = bench.tool.processes.run(
+        bench.Setup(repeats=1), measured=(1, 2), expected=(4,), batch=1, size=65,
+        images=10, image_size=(75, 100), episodes=6,
+        options={**options, 'test_dataloader.dataset.workers': 1},
+    )  # fmt: skip
+    training, evaluation = rows[:3], rows[3:]
+    assert [row['training'].split()[0] for row in training] == ['1', '2', '4']
+    for rate in ('iterations/s', 'episodes/s'):
+        measured = [row[f'{rate}, measured'] for row in training]
+        assert measured[2] == '–'
+        assert all(float(value) > 0 for value in measured[:2])
+        assert all(float(row[f'{rate}, expected']) > 0 for row in training)
+    sent = [float(row['MiB sent by each']) for row in training]
+    assert sent[0] == 0
+    assert sent[2] == pytest.approx(1.5 * sent[1], abs=0.1)
+    assert len({row['images encoded, of all'].split()[-1] for row in evaluation}) == 1
+    assert float(evaluation[1]['episodes/s, measured']) > 0
+
+
+def test_expected_rates_follow_from_bytes_and_shares(bench):
+    """1 MiB sent in 1 s by two, who slow each other; four send half as much again."""
+    one = dict(
+        gradient_bytes=2**20, iteration=2.0, evaluation=14.0, encoding=1.0, threads=1,
+        shares={
+            '1': [[10, 4]], '2': [[5, 3]] * 2, '4': [[3, 2], [3, 2], [2, 1], [2, 1]],
+        },
+    )  # fmt: skip
+    two = dict(one, all_reduce=1.0, alone=3.0, iteration=4.0, encoding=2.0)
+    tool = bench.tool.processes
+    training = tool.training_rows({1: one, 2: two}, [4], batch=5)
+    assert [row['iterations/s, expected'] for row in training] == [
+        '0.5',
+        '0.25',
+        '0.286',
+    ]
+    evaluation = tool.evaluation_rows({1: one, 2: two}, [4])
+    assert [row['episodes/s, expected'] for row in evaluation] == [
+        '0.714',
+        '0.625',
+        '2',
+    ]
+    assert [row['images encoded, of all'] for row in evaluation] == [
+        '4 of 4', '6 of 4', '6 of 4',
+    ]  # fmt: skip
+
+
 @pytest.fixture
-def command(bench, monkeypatch, capsys):
+def command(bench, capsys):
     """Run the command line: (exit code, stdout, stderr)."""
 
     def run(*args: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, 'argv', ['benchmark.py', *args])
-        code = 0
-        try:
-            bench.tool.run(bench.tool.main)
-        except SystemExit as end:
-            code = end.code
-            if isinstance(code, str):
-                print(code, file=sys.stderr)
-                code = 1
+        code = exit_code(lambda: bench.tool.run(bench.tool.main), *args)
         return code, *capsys.readouterr()
 
     return run
@@ -362,7 +405,7 @@ def test_command_prints_markdown(command, fake):
     lines = out.splitlines()
     assert lines[0].startswith('| what')
     assert set(lines[1]) <= set('| :-')
-    assert len(fake) == 7
+    assert len(fake) == 8
 
 
 def test_command_hands_options_to_who_takes_them(command, fake):

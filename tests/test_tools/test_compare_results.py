@@ -1,19 +1,18 @@
 """tools/analysis_tools/compare_results.py as a user runs it."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import mmcv
 import numpy as np
 import pytest
 import torch
+from commands import exit_code
 from mmengine.config import Config
 from mmseg.registry import DATASETS
 from pycocotools import mask as mask_utils
 from result_files import make_records, make_report, write_results
-from tiny_data import write_voc
+from tiny_data import write_test_config
 
 from mmssp.evaluation import pixel_counts, score_runs
 from mmssp.utils.config import set_episodes, set_protocol
@@ -21,50 +20,20 @@ from mmssp.visualization import compared_episodes
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'analysis_tools' / 'compare_results.py'
-CONFIG = """
-_base_ = '{configs}/ssp_r50_pascal5i_1shot.py'
-model = dict(
-    backbone=dict(
-        _delete_=True, type='ResNet', depth=18, num_stages=2, strides=(1, 2),
-        dilations=(1, 1), out_indices=(1,), norm_eval=True,
-    ),
-    decode_head=dict(in_channels=128),
-)
-test_dataloader = dict(
-    num_workers=0, persistent_workers=False,
-    dataset=dict(
-        dataset=dict(data_root='{root}'), min_pixels=16, workers=1, num_episodes=4,
-    ),
-)
-"""
 RUNS, EPISODES, FOLD = 2, 6, 1
 
 
 @pytest.fixture(scope='module')
 def config(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp('compare')
-    path = folder / 'tiny.py'
-    root = write_voc(folder / 'voc')
-    path.write_text(CONFIG.format(configs=ROOT / 'configs', root=root))
-    return path
+    return write_test_config(tmp_path_factory.mktemp('compare'), num_episodes=4)
 
 
 @pytest.fixture
-def compare(monkeypatch, capsys):
+def compare(capsys):
     """Run the tool in this process: (exit code, stdout, stderr)."""
 
     def run(*args) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, 'argv', ['compare_results.py', *map(str, args)])
-        code = 0
-        try:
-            runpy.run_path(str(TOOL), run_name='__main__')
-        except SystemExit as end:
-            code = end.code
-            if isinstance(code, str):
-                # as the interpreter does with it
-                print(code, file=sys.stderr)
-                code = 1
-        return code, *capsys.readouterr()
+        return exit_code(TOOL, *args), *capsys.readouterr()
 
     return run
 
@@ -196,7 +165,7 @@ def test_gains_and_losses_are_drawn(tested, config, compare, tmp_path):
         assert (stacked[: len(panels[0])] == panels[0]).all()
 
 
-def test_what_the_test_tool_wrote_is_compared(config, compare, monkeypatch, tmp_path):
+def test_what_the_test_tool_wrote_is_compared(config, compare, tmp_path):
     paths = [tmp_path / f'{method}.json' for method in ('baseline', 'ssp')]
     for path in paths:
         args = [
@@ -213,8 +182,7 @@ def test_what_the_test_tool_wrote_is_compared(config, compare, monkeypatch, tmp_
         ]
         args += ['--work-dir', tmp_path, '--cfg-options']
         args += [f'model.decode_head.method={path.stem}']
-        monkeypatch.setattr(sys, 'argv', ['test.py', *map(str, args)])
-        runpy.run_path(str(ROOT / 'tools' / 'test.py'), run_name='__main__')
+        assert exit_code(ROOT / 'tools' / 'test.py', *args) == 0
     code, printed, errors = compare(
         *paths, '--resamples', 50, '--config', config, '--show-dir', tmp_path / 'D',
         '--out', tmp_path / 'C.json',

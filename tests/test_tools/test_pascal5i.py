@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import exit_code
 from mmseg.datasets import PascalVOCDataset
 from mmseg.registry import DATASETS
 from PIL import Image
@@ -88,20 +89,12 @@ def data(tmp_path) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def tool(monkeypatch, capsys):
+def tool(capsys):
     """Run the command in this process: (exit code, its stdout, its stderr)."""
 
     def run(*args) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, 'argv', ['pascal5i.py', *map(str, args)])
-        code = 0
-        try:
-            pascal5i.run(pascal5i.main)
-        except SystemExit as end:
-            code = end.code
-        out, err = capsys.readouterr()
-        if isinstance(code, str):  # what Python itself does with such an exit
-            code, err = 1, f'{err}{code}\n'
-        return code, out, err
+        code = exit_code(lambda: pascal5i.run(pascal5i.main), *args)
+        return code, *capsys.readouterr()
 
     return run
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import runpy
 import socket
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import exit_code
 from fake_inferencer import FakeInferencer
 from PIL import Image
 
@@ -17,6 +17,7 @@ import mmssp.apis.inferencer
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'predict.py'
+MODULE = ROOT / 'mmssp' / '__main__.py'
 
 
 class Fake(FakeInferencer):
@@ -73,19 +74,13 @@ def folders(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def predict(monkeypatch, capsys):
+def predict(capsys):
     """Run the tool in this process: (exit code, stdout, stderr)."""
 
     def run(*args, **paths) -> tuple[int, str, str]:
         paths = dict(dict(support='labelled', input='photos', output='out'), **paths)
         words = [w for k, v in paths.items() if v is not None for w in (f'--{k}', v)]
-        monkeypatch.setattr(sys, 'argv', ['predict.py', *words, *map(str, args)])
-        code = 0
-        try:
-            runpy.run_path(str(TOOL), run_name='__main__')
-        except SystemExit as end:
-            code = end.code
-        return code, *capsys.readouterr()
+        return exit_code(TOOL, *words, *args), *capsys.readouterr()
 
     return run
 
@@ -207,23 +202,17 @@ def test_a_support_that_cannot_be_saved_is_a_sentence(folders, fake, predict):
     assert errors.startswith('error: --save-support photos: it cannot be written')
 
 
-def test_the_module_runs_the_same_command(folders, fake, monkeypatch):
+def test_the_module_runs_the_same_command(folders, fake):
     words = ['--support', 'labelled', '--input', 'photos', '--output', 'out']
-    monkeypatch.setattr(sys, 'argv', ['mmssp', 'predict', *words])
-    runpy.run_module('mmssp', run_name='__main__')
+    assert exit_code(MODULE, 'predict', *words) == 0
     assert len(list((folders / 'out' / 'masks').iterdir())) == 3
 
 
 @pytest.mark.parametrize(
     ('words', 'code'), [([], 2), (['train'], 2), (['--help'], 0), (['--version'], 0)]
 )
-def test_the_module_without_a_command_says_how(monkeypatch, capsys, words, code):
-    monkeypatch.setattr(sys, 'argv', ['mmssp', *words])
-    try:
-        runpy.run_module('mmssp', run_name='__main__')
-        found = 0
-    except SystemExit as end:
-        found = end.code
+def test_the_module_without_a_command_says_how(capsys, words, code):
+    found = exit_code(MODULE, *words)
     out, errors = capsys.readouterr()
     assert found == code
     if words == ['--version']:

@@ -2,18 +2,19 @@
 
 import errno
 import json
-import runpy
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from commands import exit_code
 from mmseg.datasets import PascalVOCDataset
 from mmseg.registry import DATASETS
 from PIL import Image
 
 from mmssp.datasets.shapes5i import CLASSES, Shapes5iDataset
+from mmssp.utils.cli import run
 
 FOLDER = Path(__file__).parents[2] / 'tools' / 'dataset_converters'
 TRAIN, VAL = 20, 8
@@ -39,6 +40,10 @@ def drawn(tool, tmp_path_factory) -> SimpleNamespace:
         for path in sorted((root / 'SegmentationClass').iterdir())
     }
     return SimpleNamespace(root=root, manifest=manifest, masks=masks)
+
+
+def command(tool, *arguments: object) -> int:
+    return exit_code(lambda: run(tool.main), *arguments)
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -235,7 +240,7 @@ def test_other_parameters_replace_the_old_set(monkeypatch, tool, tmp_path):
 def test_other_files_are_refused_and_stay(monkeypatch, tool, tmp_path, capsys):
     calls = fake_drawing(monkeypatch, tool)
     (tmp_path / 'thesis.txt').write_text('mine')
-    assert tool.main([str(tmp_path), '--workers', '1']) == 1
+    assert command(tool, tmp_path, '--workers', '1') == 1
     assert '--force' in capsys.readouterr().err
     assert contents(tmp_path) == {'thesis.txt': b'mine'}
     assert not calls
@@ -245,7 +250,7 @@ def test_force_draws_beside_other_files(monkeypatch, tool, tmp_path):
     fake_drawing(monkeypatch, tool)
     (tmp_path / 'thesis.txt').write_text('mine')
     arguments = [str(tmp_path), '--train', '2', '--val', '1', '--force']
-    assert tool.main(arguments) == 0
+    assert command(tool, *arguments) == 0
     assert (tmp_path / 'thesis.txt').read_text() == 'mine'
     assert (tmp_path / tool.MANIFEST).is_file()
 
@@ -256,11 +261,11 @@ def test_interrupted_run_leaves_no_manifest_and_is_made_anew(
     with monkeypatch.context() as patch:
         fake_drawing(patch, tool, fail_at=2)
         arguments = [str(tmp_path), '--train', '3', '--val', '1', '--workers', '1']
-        assert tool.main(arguments) == 130
+        assert command(tool, *arguments) == 130
     assert not (tmp_path / tool.MANIFEST).exists()
     assert 'not finished' in capsys.readouterr().err
     calls = fake_drawing(monkeypatch, tool)
-    assert tool.main(arguments) == 0
+    assert command(tool, *arguments) == 0
     assert len(calls) == 4
     assert {path.name for path in tmp_path.iterdir()} == {
         'ImageSets',
@@ -274,7 +279,7 @@ def test_full_disk_is_one_sentence(monkeypatch, tool, tmp_path, capsys):
     error = OSError(errno.ENOSPC, 'No space left on device')
     fake_drawing(monkeypatch, tool, fail_at=1, error=error)
     arguments = [str(tmp_path / 'out'), '--train', '3', '--val', '1', '--workers', '1']
-    assert tool.main(arguments) == 1
+    assert command(tool, *arguments) == 1
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith('error: cannot draw into')
     assert 'No space left on device' in message
@@ -283,7 +288,7 @@ def test_full_disk_is_one_sentence(monkeypatch, tool, tmp_path, capsys):
 
 def test_unwritable_folder_is_one_sentence(tool, tmp_path, capsys):
     (tmp_path / 'file').write_text('')
-    assert tool.main([str(tmp_path / 'file' / 'out'), '--train', '1']) == 1
+    assert command(tool, tmp_path / 'file' / 'out', '--train', '1') == 1
     error = capsys.readouterr().err
     assert error.startswith('error: cannot draw into')
     assert len(error.splitlines()) == 1
@@ -293,14 +298,13 @@ def test_unwritable_folder_is_one_sentence(tool, tmp_path, capsys):
     'wrong', [['--train', '0'], ['--val', '-1'], ['--seed', '-1'], ['--workers', '0']]
 )
 def test_numbers_out_of_range_are_refused(tool, tmp_path, capsys, wrong):
-    assert tool.main([str(tmp_path / 'out'), *wrong]) == 1
+    assert command(tool, tmp_path / 'out', *wrong) == 1
     assert f'is {wrong[1]}, expected at least' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
 
 
 def test_help_names_every_option(tool, capsys):
-    with pytest.raises(SystemExit, match='0'):
-        tool.main(['--help'])
+    assert command(tool, '--help') == 0
     text = capsys.readouterr().out
     for option in ('OUT', '--train', '--val', '--seed', '--workers', '--force'):
         assert option in text
@@ -340,12 +344,7 @@ def test_missing_path_says_how_to_draw_it(drawn, changed, missing):
         Shapes5iDataset(**{'data_root': str(drawn.root), **changed})
 
 
-def test_tool_runs_as_a_script(monkeypatch, tmp_path):
-    monkeypatch.setattr(
-        sys,
-        'argv',
-        ['shapes5i.py', str(tmp_path / 'out'), '--train', '1', '--val', '1'],
-    )
-    with pytest.raises(SystemExit, match='0'):
-        runpy.run_path(str(FOLDER / 'shapes5i.py'), run_name='__main__')
+def test_tool_runs_as_a_script(tmp_path):
+    script = FOLDER / 'shapes5i.py'
+    assert exit_code(script, tmp_path / 'out', '--train', 1, '--val', 1) == 0
     assert (tmp_path / 'out' / 'shapes5i.json').is_file()

@@ -1,5 +1,6 @@
 """The converter of published weights: same features, full reports, safe refusals."""
 
+import errno
 import importlib.util
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import exit_code
 from mmengine.runner import load_checkpoint
 from torch import nn
 from torch.testing import assert_close
@@ -138,11 +140,15 @@ def build():
     )
 
 
+def command(*arguments: object) -> int:
+    return exit_code(lambda: converter.run(converter.main), *arguments)
+
+
 def run(tmp_path, content, *options, name='dst.pth'):
     """Save ``content``, convert it in this process; the exit code and DST."""
     source, target = tmp_path / 'src.pth', tmp_path / name
     torch.save(content, source)
-    return converter.main([str(source), str(target), *options]), target
+    return command(source, target, *options), target
 
 
 def assert_refused(capsys, code, target):
@@ -257,7 +263,7 @@ def test_wrappers_prefixes_and_the_old_format_are_read(
 def test_a_whole_file_of_the_old_format_is_converted(tmp_path, initial):
     source, target = tmp_path / 'src.pth', tmp_path / 'dst.pth'
     torch.save(initial, source, _use_new_zipfile_serialization=False)
-    assert converter.main([str(source), str(target)]) == 0
+    assert command(source, target) == 0
     assert len(torch.load(target, weights_only=True)['state_dict']) == 270
 
 
@@ -279,11 +285,11 @@ def test_a_failed_write_leaves_the_old_target(tmp_path, trained, monkeypatch, ca
 
     def fill_disk(content, path):
         Path(path).write_bytes(b'half')
-        raise OSError('no space left on device')
+        raise OSError(errno.ENOSPC, 'No space left on device', str(path))
 
     monkeypatch.setattr(converter.torch, 'save', fill_disk)
-    assert converter.main([str(source), str(target), '--force']) == 1
-    assert 'no space left' in capsys.readouterr().err
+    assert command(source, target, '--force') == 1
+    assert 'No space left' in capsys.readouterr().err
     assert target.read_text() == 'precious'
     assert sorted(p.name for p in tmp_path.glob('*.pth')) == ['dst.pth', 'src.pth']
     assert not list(tmp_path.glob('.dst*'))
@@ -305,7 +311,7 @@ def test_a_file_that_would_run_code_is_refused_and_does_not(tmp_path, capsys, zi
     marker = tmp_path / 'code_has_run'
     content = {'state_dict': {'conv1.0.weight': torch.ones(1)}, 'x': Payload(marker)}
     torch.save(content, source, _use_new_zipfile_serialization=zipped)
-    code = converter.main([str(source), str(target)])
+    code = command(source, target)
     assert 'mkdir' in assert_refused(capsys, code, target)
     assert not marker.exists()
     torch.load(source, weights_only=False)  # it is a live one
@@ -319,7 +325,7 @@ def test_a_truncated_file_is_refused(tmp_path, trained, capsys, zipped, part):
     torch.save(trained, source, _use_new_zipfile_serialization=zipped)
     content = source.read_bytes()
     source.write_bytes(content[: int(len(content) * part)])
-    code = converter.main([str(source), str(target)])
+    code = command(source, target)
     assert 'whole PyTorch file' in assert_refused(capsys, code, target)
 
 
@@ -327,12 +333,12 @@ def test_a_truncated_file_is_refused(tmp_path, trained, capsys, zipped, part):
 def test_a_file_that_is_not_pytorchs_is_refused(tmp_path, capsys, content):
     source, target = tmp_path / 'src.pth', tmp_path / 'dst.pth'
     source.write_bytes(content)
-    code = converter.main([str(source), str(target)])
+    code = command(source, target)
     assert str(source) in assert_refused(capsys, code, target)
 
 
 def test_a_missing_source_is_refused(tmp_path, capsys):
-    code = converter.main([str(tmp_path / 'absent.pth'), str(tmp_path / 'dst.pth')])
+    code = command(tmp_path / 'absent.pth', tmp_path / 'dst.pth')
     assert 'absent.pth' in assert_refused(capsys, code, tmp_path / 'dst.pth')
 
 
@@ -388,9 +394,7 @@ def test_resnet34_is_not_taken_for_resnet50(tmp_path, initial, capsys):
 
 
 def test_help_names_both_kinds_of_file_and_every_option(capsys):
-    with pytest.raises(SystemExit) as exit_:
-        converter.main(['--help'])
+    assert command('--help') == 0
     text = capsys.readouterr().out
-    assert exit_.value.code == 0
     for word in ('SRC', 'DST', '--force', 'initial weights', 'trained models'):
         assert word in text

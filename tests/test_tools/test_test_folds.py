@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import runpy
 import shutil
 import signal
 import subprocess
@@ -12,27 +11,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from commands import exit_code
 from result_files import make_records, write_results
-from tiny_data import write_voc
+from tiny_data import write_test_config
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'test_folds.py'
-CONFIG = """
-_base_ = '{configs}/ssp_r50_pascal5i_1shot.py'
-model = dict(
-    backbone=dict(
-        _delete_=True, type='ResNet', depth=18, num_stages=2, strides=(1, 2),
-        dilations=(1, 1), out_indices=(1,), norm_eval=True,
-    ),
-    decode_head=dict(in_channels=128),
-)
-test_dataloader = dict(
-    num_workers=0, persistent_workers=False,
-    dataset=dict(
-        dataset=dict(data_root='{root}'), min_pixels=16, workers=1, num_episodes=3,
-    ),
-)
-"""
 # notes its arguments, and gives the results that lie ready for the fold
 PRETENDED = """
 import os, pathlib, shutil, sys, time
@@ -67,21 +51,11 @@ def tools(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def run_folds(tools, monkeypatch, capfd):
+def run_folds(tools, capfd):
     """Run the tool in this process: (exit code, stdout, stderr)."""
 
     def run(*args, tool: Path = tools / 'test_folds.py') -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, 'argv', ['test_folds.py', *map(str, args)])
-        code = 0
-        try:
-            runpy.run_path(str(tool), run_name='__main__')
-        except SystemExit as end:
-            code = end.code
-            if isinstance(code, str):
-                # as the interpreter does with it
-                print(code, file=sys.stderr)
-                code = 1
-        return code, *capfd.readouterr()
+        return exit_code(tool, *args), *capfd.readouterr()
 
     handler = signal.getsignal(signal.SIGTERM)
     yield run
@@ -278,9 +252,7 @@ def test_an_interrupt_that_the_test_does_not_see_ends_it_too(monkeypatch, capfd)
 
 @pytest.mark.slow
 def test_real_folds_are_tested(run_folds, tmp_path):
-    root = write_voc(tmp_path / 'voc')
-    config = tmp_path / 'tiny.py'
-    config.write_text(CONFIG.format(configs=ROOT / 'configs', root=root))
+    config = write_test_config(tmp_path, num_episodes=3)
     code, printed, errors = run_folds(
         config, 'none', '--folds', 0, 2, '--out', tmp_path / 'F.json', '--runs', 2,
         '--work-dir', tmp_path / 'work', '--shots', 2, tool=TOOL,

@@ -3,7 +3,6 @@
 import json
 import os
 import runpy
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -278,49 +277,6 @@ def test_checkpoint_of_something_else_is_explained(content, config, tool, tmp_pa
     assert code == 1
     fits = 'does not fit the model'
     assert (fits if content == 'foreign' else 'is not a whole checkpoint') in printed
-
-
-def run_in_two_processes(script: str, *args) -> None:
-    """Run a dist_*.sh script on a free port; what it printed explains a failure."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    done = subprocess.run(
-        [TOOLS / script, *map(str, args)],
-        env={
-            **os.environ,
-            'OMP_NUM_THREADS': '1',
-            'PYTHON': sys.executable,
-            'PORT': str(port),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-6000:]
-
-
-@pytest.mark.slow
-def test_two_processes_report_what_one_does(config, tool, tmp_path):
-    """Five episodes over two processes, which the sampler has to pad."""
-    args = ['--runs', '1', '--episodes', '5', '--work-dir', str(tmp_path / 'work')]
-    one, two = tmp_path / 'one.json', tmp_path / 'two.json'
-    assert tool('test.py', config, 'none', '--out', one, *args)[0] == 0
-    run_in_two_processes('dist_test.sh', config, 'none', 2, '--out', two, *args)
-    one, two = json.loads(one.read_text()), json.loads(two.read_text())
-    assert len(two['episodes']) == 5
-    assert one['episodes'] == two['episodes']
-    assert one['mIoU'] == two['mIoU']
-
-
-@pytest.mark.slow
-def test_two_processes_train(config, tmp_path):
-    """With a stage whose output nothing uses, which has to be said."""
-    unused = ['model.backbone.num_stages=3', 'model.backbone.out_indices=(1,2)']
-    unused += ['model.backbone.strides=(1,2,2)', 'model.backbone.dilations=(1,1,1)']
-    options = ['--cfg-options', 'find_unused_parameters=True', *unused]
-    run_in_two_processes('dist_train.sh', config, 2, '--work-dir', tmp_path, *options)
-    assert (tmp_path / 'iter_4.pth').is_file()
 
 
 @pytest.mark.parametrize(

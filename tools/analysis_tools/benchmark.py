@@ -24,6 +24,7 @@ from benchmarks import (
     matching,
     precision,
     prediction,
+    processes,
     train_step,
 )
 from benchmarks.machine import DTYPES, Setup, describe
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, tuple[Callable, tuple[str, ...]]] = {
     'evaluation': (evaluation.run, ('shots', 'plain_episodes')),
     'index': (index.run, ()),
     'precision': (precision.run, ('shots',)),
+    'processes': (processes.run, ('size',)),
 }
 
 
@@ -83,8 +85,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--size',
         type=positive,
-        help='side of the images that are encoded; 473 by default, 241 for train-step on '
-        'a CPU',
+        help='side of the images that are encoded; 473 by default; on a CPU '
+        '241 for train-step and 193 for processes',
     )
     parser.add_argument(
         '--plain-episodes',

@@ -359,21 +359,18 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run the command line; 1 with one sentence on stderr if something is wrong."""
+    """Run the command line."""
     args = parse_args()
     out = args.voc if args.out_dir is None else args.out_dir
     try:
         done = prepare_pascal5i(args.voc, args.sbd, out, args.workers, args.force)
-    except (ImportError, OSError, ValueError) as error:
-        if os.environ.get('MMSSP_TRACEBACK'):
+    except OSError as error:
+        if error.errno is None:
             raise
-        message = str(error)
-        if isinstance(error, OSError) and error.errno is not None:
-            message = (
-                f'{error.filename or out}: {error.strerror}; mend that and run this '
-                'again, or choose another folder with --out-dir'
-            )
-        sys.exit(f'error: {message}')
+        raise OSError(
+            f'{error.filename or out}: {error.strerror}; mend that and run this again, or '
+            'choose another folder with --out-dir'
+        ) from error
     print(
         f'{out / "SegmentationClassAug"}: {done.written} masks written, {done.kept} were '
         'there already'

@@ -18,7 +18,6 @@ import io
 import json
 import os
 import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from shapes5i_drawing.scene import SPLITS, draw_scene
 from shapes5i_drawing.settings import SceneSettings
 
 from mmssp.datasets.shapes5i import CLASSES, Shapes5iDataset
+from mmssp.utils.cli import run
 from mmssp.utils.files import atomic_path
 from mmssp.utils.parallel import parallel_map
 
@@ -194,8 +194,8 @@ def _write_json(path: Path, content: dict) -> None:
     _write_bytes(path, (json.dumps(content, indent=2) + '\n').encode())
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 on success, 1 with one sentence on stderr otherwise."""
+def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -218,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help='draw into a folder that holds other things; they stay, except files '
         "that have the names of Shapes-5i's own",
     )
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     try:
         manifest = draw_shapes5i(
             options.out,
@@ -229,25 +229,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.force,
         )
     except KeyboardInterrupt:
-        print(f'interrupted; {options.out} is not finished', file=sys.stderr)
-        return 130
-    except (OSError, ValueError) as error:
-        print(f'error: {_sentence(error, options.out)}', file=sys.stderr)
-        return 1
+        print(f'{options.out} is not finished', file=sys.stderr)
+        raise
+    except OSError as error:
+        raise OSError(_sentence(error, options.out)) from error
     fewest = min(min(n.values()) for n in manifest['images_per_class'].values())
     print(
         f'{options.out}: {manifest["num_train"]} + {manifest["num_val"]} images; each '
         f'class has at least {LARGE} pixels in at least {fewest} of each split'
     )
-    return 0
 
 
-def _sentence(error: Exception, out: Path) -> str:
-    if not isinstance(error, OSError) or error.errno is None:
+def _sentence(error: OSError, out: Path) -> str:
+    if error.errno is None:
         return str(error)
     hint = 'free some space' if error.errno == errno.ENOSPC else 'choose another folder'
     return f'cannot draw into {out}: {error.strerror}; {hint} and run this again'
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run(main)

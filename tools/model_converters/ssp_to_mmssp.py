@@ -17,7 +17,6 @@ missing is listed.
 import argparse
 import pickle
 import re
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ import torch
 from torch import Tensor
 
 from mmssp.models.backbones import SSPResNetV1c
+from mmssp.utils.cli import run
 from mmssp.utils.files import atomic_path
 from mmssp.version import __version__
 
@@ -276,8 +276,8 @@ def _print_names(what: str, names: Sequence[str]) -> None:
         print(f'  {name}')
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 on success, 1 with one sentence on stderr otherwise."""
+def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -288,14 +288,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         '--force', action='store_true', help='replace DST if it exists already'
     )
-    options = parser.parse_args(arguments)
-    try:
-        convert(options.src, options.dst, options.force)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    return 0
+    options = parser.parse_args()
+    convert(options.src, options.dst, options.force)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run(main)

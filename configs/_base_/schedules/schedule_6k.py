@@ -14,13 +14,16 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook',
+        type='DurableCheckpointHook',
         by_epoch=False,
         interval=300,
         save_best='mIoU',
         rule='greater',
         max_keep_ckpts=2,
     ),
+    # --resume gives the weights of a run that was never stopped, see docs/resume.md
+    resume=dict(type='ExactResumeHook'),
+    finite_loss=dict(type='FiniteLossHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # the same few episodes at every validation, to see them change
     visualization=dict(type='FewShotVisualizationHook', draw=True, interval=100),

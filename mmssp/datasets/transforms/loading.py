@@ -3,6 +3,7 @@
 import tempfile
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
@@ -38,7 +39,7 @@ class LoadImage(LoadImageFromFile):
         color_type: str = 'color',
         ignore_empty: bool = False,
         *,
-        backend_args: dict | None = None,
+        backend_args: dict[str, Any] | None = None,
     ) -> None:
         if color_type not in ('color', 'color_ignore_orientation'):
             raise ValueError(
@@ -53,7 +54,7 @@ class LoadImage(LoadImageFromFile):
             backend_args=backend_args,
         )
 
-    def transform(self, results: dict) -> dict | None:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
         """Load ``results['img_path']``; see the class."""
         try:
             image = read_image(
@@ -95,10 +96,10 @@ class LoadMask(LoadAnnotations):
             image.
     """
 
-    def __init__(self, *, backend_args: dict | None = None) -> None:
+    def __init__(self, *, backend_args: dict[str, Any] | None = None) -> None:
         super().__init__(backend_args=backend_args)
 
-    def _load_seg_map(self, results: dict) -> None:
+    def _load_seg_map(self, results: dict[str, Any]) -> None:
         path = results.get('seg_map_path')
         if path is None:
             raise ValueError(
@@ -117,7 +118,7 @@ class LoadMask(LoadAnnotations):
         results['gt_seg_map'] = mask
         results.setdefault('seg_fields', []).append('gt_seg_map')
 
-    def _fit(self, mask: np.ndarray, results: dict) -> np.ndarray:
+    def _fit(self, mask: np.ndarray, results: dict[str, Any]) -> np.ndarray:
         """The mask, turned if need be, or an error if its size is not the image's."""
         # The original size: mmseg's test pipelines resize the image before they load
         # the mask, which stays as it is.
@@ -137,7 +138,10 @@ class LoadMask(LoadAnnotations):
 
 
 def size_mismatch(
-    image_path: str, image_size: tuple[int, int], mask_path: str, mask: np.ndarray
+    image_path: str | None,
+    image_size: tuple[int, int],
+    mask_path: str,
+    mask: np.ndarray,
 ) -> str:
     """The message for an image and a mask, sizes (H, W), that don't agree."""
     return (
@@ -163,7 +167,7 @@ def label_table(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'values.pgm'
         path.write_bytes(b'P5 256 1 255\n' + bytes(range(256)))
-        results = {
+        results: dict[str, Any] = {
             'seg_map_path': str(path),
             'label_map': None if label_map is None else dict(label_map),
             'reduce_zero_label': reduce_zero_label,

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 import mmcv
 import numpy as np
@@ -36,12 +37,11 @@ class ResizeSquashed(BaseTransform):
         self, size: int | tuple[int, int] = 400, resize_mask: bool = True
     ) -> None:
         two = isinstance(size, Sequence) and len(size) == 2
-        self.size = tuple(
-            _whole(side, size, 1) for side in (size if two else [size] * 2)
-        )
+        sides: Any = size if two else [size] * 2
+        self.size = tuple(_whole(side, size, 1) for side in sides)
         self.resize_mask = resize_mask
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Resize ``results['img']`` and perhaps ``results['gt_seg_map']``."""
         image = _image(results, (np.uint8,), self)
         results['img'], *scale_factor = mmcv.imresize(
@@ -106,7 +106,7 @@ class ResizePadded(BaseTransform):
         self.pad_val = pad_val
         self.seg_pad_val = seg_pad_val
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Resize and pad ``results['img']`` and perhaps ``results['gt_seg_map']``."""
         image = _image(results, (np.uint8, np.float32), self)
         height, width = image.shape[:2]
@@ -169,7 +169,7 @@ def _placed(pixels: np.ndarray, shape: tuple[int, int], value: int) -> np.ndarra
 
 
 def _image(
-    results: dict, dtypes: tuple[type, ...], transform: BaseTransform
+    results: dict[str, Any], dtypes: tuple[type, ...], transform: BaseTransform
 ) -> np.ndarray:
     image = results['img']
     if (

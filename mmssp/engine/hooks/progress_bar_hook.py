@@ -11,14 +11,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TextColumn
+
+from ...utils.progress import progress_bar
 
 
 @HOOKS.register_module()
@@ -47,6 +42,9 @@ class ProgressBarHook(Hook):
     # After the hooks that log, so that the bar is back at once.
     priority = 'LOWEST'
 
+    _line: 'StatusLine'
+    """Where the bars are drawn; there is one while there are bars."""
+
     def __init__(
         self,
         force: bool = False,
@@ -57,7 +55,6 @@ class ProgressBarHook(Hook):
         self.refresh_seconds = refresh_seconds
         self.estimate_seconds = estimate_seconds
         self._bars: list[Progress] = []
-        self._line: StatusLine | None = None
         self._drawn_at = 0.0
 
     def before_run(self, runner: Runner) -> None:
@@ -95,7 +92,7 @@ class ProgressBarHook(Hook):
         runner: Runner,
         batch_idx: int,
         data_batch: Any = None,
-        outputs: Sequence | dict | None = None,
+        outputs: Sequence[Any] | dict[str, Any] | None = None,
         mode: str = 'train',
     ) -> None:
         """One batch more."""
@@ -109,15 +106,9 @@ class ProgressBarHook(Hook):
             return
         if not self._bars:
             self._line = StatusLine(runner.logger)
-        bar = Progress(
-            TextColumn('{task.description}'),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn('ETA'),
-            TimeRemainingColumn(),
+        bar = progress_bar(
+            Console(file=self._line.stream, force_terminal=True),
             TextColumn('{task.fields[score]}'),
-            console=Console(file=self._line.stream, force_terminal=True),
             auto_refresh=False,
             speed_estimate_period=self.estimate_seconds,
         )

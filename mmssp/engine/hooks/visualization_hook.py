@@ -1,7 +1,8 @@
 """Draws panels of episodes while validating and testing."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from mmengine.dist import is_main_process
@@ -103,7 +104,7 @@ class FewShotVisualizationHook(Hook):
         self,
         runner: Runner,
         batch_idx: int,
-        data_batch: dict | None = None,
+        data_batch: Mapping[str, Any] | None = None,
         outputs: Sequence[SegDataSample] | None = None,
     ) -> None:
         """Draw the chosen episodes of a batch.
@@ -123,7 +124,7 @@ class FewShotVisualizationHook(Hook):
         self,
         runner: Runner,
         batch_idx: int,
-        data_batch: dict | None = None,
+        data_batch: Mapping[str, Any] | None = None,
         outputs: Sequence[SegDataSample] | None = None,
     ) -> None:
         """Draw the chosen episodes of a batch; see :meth:`after_val_iter`."""
@@ -147,10 +148,10 @@ class FewShotVisualizationHook(Hook):
         self,
         runner: Runner,
         phase: str,
-        data_batch: dict,
-        outputs: Sequence[SegDataSample],
+        data_batch: Mapping[str, Any] | None,
+        outputs: Sequence[SegDataSample] | None,
     ) -> None:
-        if not self.draw:
+        if not self.draw or data_batch is None or outputs is None:
             return
         own_name = self.prediction_name
         if _is_baseline(_unwrapped(runner.model)):
@@ -166,7 +167,7 @@ class FewShotVisualizationHook(Hook):
         return rest == 0 and (self.max_panels is None or number < self.max_panels)
 
     def _draw_panel(
-        self, episode: dict, sample: SegDataSample, own_name: str
+        self, episode: dict[str, Any], sample: SegDataSample, own_name: str
     ) -> np.ndarray:
         truth = _mask(sample.gt_sem_seg)
         predictions = {own_name: _mask(sample.pred_sem_seg)}
@@ -218,7 +219,7 @@ def panel_name(phase: str, sample: SegDataSample) -> str:
     )
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
+def _unwrapped(model: nn.Module) -> Any:
     return model.module if is_model_wrapper(model) else model
 
 

@@ -1,8 +1,8 @@
 """Testing and validation that encode every image once, for all of its episodes."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -10,7 +10,7 @@ from mmengine.dist import get_dist_info
 from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner, TestLoop, ValLoop
+from mmengine.runner import BaseLoop, Runner, TestLoop, ValLoop
 from mmseg.registry import LOOPS
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -19,7 +19,8 @@ from ...datasets.episodes import Episode
 from ...datasets.episodic_dataset import EpisodicDataset
 from ...datasets.image_views import ImageViews, Visit
 from ...models.prototypes import mean_prototypes
-from ...utils.memory import free_memory
+from ...models.segmentors import FewShotEncoderDecoder
+from ...utils.memory import free_memory, processes_sharing
 from ...utils.precision import autocast_dtype
 from .episode_plan import Waiting, plan_visits, share, support_keys
 
@@ -43,7 +44,7 @@ class Query:
     features: Tensor
     size: tuple[int, int]
     truth: Tensor
-    info: dict
+    info: dict[str, Any]
 
     @property
     def nbytes(self) -> int:
@@ -51,7 +52,7 @@ class Query:
         return self.features.nbytes + self.truth.nbytes
 
 
-class _EpisodicLoop:
+class _EpisodicLoop(BaseLoop):
     """What testing and validation share; mixed into mmengine's loops.
 
     Episodes are known beforehand, so every image is loaded, and encoded, once for all
@@ -73,7 +74,7 @@ class _EpisodicLoop:
         evaluator: As mmengine's loop.
         feature_budget: Bytes of features that wait, on the model's device, in this
             process; None takes a quarter of what is free there, shared by the processes
-            of this machine.
+            of this machine that use it.
         dtype: Encode under autocast to ``'bfloat16'`` or ``'float16'``; scores then
             differ a little, and say so. None is exact.
         channels_last: Encode in this memory format, as is always done on a CPU; faster
@@ -87,13 +88,13 @@ class _EpisodicLoop:
     def __init__(
         self,
         runner: Runner,
-        dataloader: DataLoader | dict,
-        evaluator: Evaluator | dict | list,
+        dataloader: DataLoader[Any] | dict[str, Any],
+        evaluator: Evaluator | dict[str, Any] | list[Any],
         feature_budget: int | None = None,
         dtype: str | None = None,
         channels_last: bool = False,
         compile: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         encoded_as = autocast_dtype(dtype)
         if feature_budget is not None and feature_budget < 0:
@@ -112,7 +113,7 @@ class _EpisodicLoop:
                 if hasattr(metric, 'departures'):
                     metric.departures.append(f'features in {dtype}')
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Run all episodes of this process; returns the scores of all processes."""
         model = self.runner.model
         model = model.module if is_model_wrapper(model) else model
@@ -121,11 +122,13 @@ class _EpisodicLoop:
         episodes, visits = {}, []
         if reason is None:
             everything = {i: dataset.episode(i) for i in range(len(dataset))}
+            # of the same image in all processes, which have to go the same way
+            first = [Visit(everything[0].query, labels=(), items=())]
+            if ImageViews(dataset, first).draws_at_random():
+                reason = 'its pipelines draw at random'
             own = share(everything, *get_dist_info())
             episodes = {i: everything[i] for i in own}
             visits = plan_visits(episodes)
-            if visits and ImageViews(dataset, visits).draws_at_random():
-                reason = 'its pipelines draw at random'
         if reason is not None:
             if self.dtype is not None:
                 raise ValueError(
@@ -139,7 +142,7 @@ class _EpisodicLoop:
         with torch.no_grad():
             outputs = _Episodes(self, model, dataset, episodes).run(visits)
             for number, (item, sample) in enumerate(outputs):
-                batch = LazyBatch(lambda i=item: self._collate(dataset[i]))
+                batch = LazyBatch(partial(self._batch, item))
                 self._call_hook('before', '_iter', batch_idx=number, data_batch=batch)
                 self.evaluator.process(data_samples=[sample], data_batch=batch)
                 self._call_hook(
@@ -154,11 +157,11 @@ class _EpisodicLoop:
         self._call_hook('after')
         return metrics
 
-    def _call_hook(self, when: str, what: str = '', **kwargs) -> None:
+    def _call_hook(self, when: str, what: str = '', **kwargs: Any) -> None:
         self.runner.call_hook(f'{when}_{self.mode}{what}', **kwargs)
 
-    def _collate(self, item: dict) -> dict:
-        return self.dataloader.collate_fn([item])
+    def _batch(self, i: int) -> dict[str, Any]:
+        return self.dataloader.collate_fn([self.dataloader.dataset[i]])
 
 
 @LOOPS.register_module()
@@ -173,18 +176,18 @@ class EpisodicValLoop(_EpisodicLoop, ValLoop):
     __doc__ = _EpisodicLoop.__doc__
 
 
-class LazyBatch(Mapping):
+class LazyBatch(Mapping[str, Any]):
     """A data batch that is loaded when somebody looks into it.
 
     Args:
         load: Gives the batch.
     """
 
-    def __init__(self, load: Callable[[], dict]) -> None:
+    def __init__(self, load: Callable[[], dict[str, Any]]) -> None:
         self._load = load
-        self._batch: dict | None = None
+        self._batch: dict[str, Any] | None = None
 
-    def _loaded(self) -> dict:
+    def _loaded(self) -> dict[str, Any]:
         if self._batch is None:
             self._batch = self._load()
         return self._batch
@@ -205,7 +208,7 @@ class _Episodes:
     def __init__(
         self,
         loop: _EpisodicLoop,
-        model: torch.nn.Module,
+        model: FewShotEncoderDecoder,
         dataset: EpisodicDataset,
         episodes: Mapping[int, Episode],
     ) -> None:
@@ -214,16 +217,17 @@ class _Episodes:
         self.dataset = dataset
         self.episodes = episodes
         self.device = next(model.parameters()).device
-        self.budget = loop.feature_budget
-        if self.budget is None:
-            processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
-            self.budget = int(free_memory(self.device) * FREE_SHARE) // processes
+        budget: int | None = loop.feature_budget
+        if budget is None:
+            free = free_memory(self.device) * FREE_SHARE
+            budget = int(free) // processes_sharing(self.device)
+        self.budget = budget
         self.held_bytes = 0
         self.held: dict[int, Query] = {}
         self.prototypes: dict[tuple[int, int], dict[str, Tensor]] = {}
         self.paths: dict[int, str] = {}
         self.waiting = Waiting(episodes)
-        self.encoder = model.encode
+        self.encoder: Callable[[Tensor], Tensor] = model.encode
         if loop.compile:
             self.encoder = torch.compile(self.encoder)
 
@@ -249,7 +253,7 @@ class _Episodes:
         for view in self._load(again):
             yield from self._match(self._query(view, None))
 
-    def _load(self, visits: list[Visit]) -> DataLoader | list:
+    def _load(self, visits: list[Visit]) -> DataLoader[Any] | list[Any]:
         """Views, decoded ahead by the dataloader's workers."""
         if not visits:
             return []
@@ -273,10 +277,10 @@ class _Episodes:
             image = image.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             features = self.encoder(image)
-        return features, tuple(image.shape[-2:])
+        return features, (image.shape[-2], image.shape[-1])
 
-    def _query(self, view: dict, features: Tensor | None) -> Query:
-        if view['query'] is not True:
+    def _query(self, view: dict[str, Any], features: Tensor | None) -> Query:
+        if features is None or view['query'] is not True:
             features, size = self._encode(view['query'])
         else:
             size = tuple(view['support'].shape[-2:])
@@ -318,7 +322,7 @@ class _Episodes:
             yield item, sample
 
 
-def _as_it_is(view: dict) -> dict:
+def _as_it_is(view: Any) -> Any:
     return view
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -80,7 +81,7 @@ class EfficientNetLite0(BaseModule):
         norm_eval: bool = True,
         output_stride: int | None = None,
         drop_connect_rate: float = 0.0,
-        init_cfg: dict | list[dict] | None = None,
+        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         _check_arguments(out_blocks, frozen_blocks, output_stride, drop_connect_rate)
         if pretrained and init_cfg is not None:
@@ -184,7 +185,7 @@ def _check_arguments(
         )
 
 
-def _build_network(pretrained: bool) -> nn.Module:
+def _build_network(pretrained: bool) -> Any:
     """The package's whole classifier, padding by the size of each input."""
     package = _import('efficientnet_lite_pytorch')
     # The class's own from_pretrained() unpickles without weights_only, and prints.
@@ -214,7 +215,7 @@ def _limit_stride(blocks: nn.ModuleList, output_stride: int) -> None:
     """
     stride, dilation = _STEM_STRIDE, 1
     for block in blocks:
-        conv = block._depthwise_conv
+        conv: Any = block._depthwise_conv
         step = conv.stride[0]
         conv.dilation = (dilation, dilation)
         if stride * step > output_stride:

@@ -1,5 +1,8 @@
 """ResNetV1c whose last block can leave out its final ReLU."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch.utils.checkpoint as cp
 from mmseg.models.backbones import ResNetV1c
 from mmseg.models.backbones.resnet import BasicBlock, Bottleneck
@@ -15,6 +18,11 @@ class _LinearOutput(nn.Module):
     """
 
     num_convs: int
+    # mmseg's blocks have these
+    with_cp: bool
+    relu: nn.Module
+    downsample: nn.Module | None
+    forward_plugin: Callable[[Tensor, list[str]], Tensor]
 
     def forward(self, x: Tensor) -> Tensor:
         """(B,C,H,W) to (B,C',H',W'), any sign."""
@@ -73,7 +81,7 @@ class SSPResNetV1c(ResNetV1c):
             50, 101 or 152, ``with_cp``, ``init_cfg`` and so on.
     """
 
-    def __init__(self, *, last_relu: bool = True, **kwargs) -> None:
+    def __init__(self, *, last_relu: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.last_relu = last_relu
         if not last_relu:

@@ -1,9 +1,10 @@
 """The decode head of SSP: matching without learned parameters, and its losses."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import torch
+from mmengine.dist import all_reduce, get_world_size
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.utils import resize
 from mmseg.registry import MODELS
@@ -34,7 +35,7 @@ class SelfSupport(NamedTuple):
     sums: WeightedSums
 
 
-def cross_entropy(loss_weight: float) -> dict:
+def cross_entropy(loss_weight: float) -> dict[str, Any]:
     """Config of the published loss: the mean is over the pixels that are not ignored."""
     return dict(type='CrossEntropyLoss', avg_non_ignore=True, loss_weight=loss_weight)
 
@@ -96,11 +97,11 @@ class SSPHead(BaseDecodeHead):
         global_background_weight: float = 0.3,
         refine_weights: tuple[float, float, float] = (0.5, 0.2, 0.3),
         refine_logit_weight: float = 0.7,
-        loss_decode: dict | Sequence[dict] = cross_entropy(1.0),
-        loss_query_self: dict | None = cross_entropy(1.0),
-        loss_support_self: dict | None = cross_entropy(0.2),
+        loss_decode: dict[str, Any] | Sequence[dict[str, Any]] = cross_entropy(1.0),
+        loss_query_self: dict[str, Any] | None = cross_entropy(1.0),
+        loss_support_self: dict[str, Any] | None = cross_entropy(0.2),
         align_corners: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if method not in METHODS:
             raise ValueError(f'method={method!r}: expected one of {METHODS}')
@@ -109,8 +110,7 @@ class SSPHead(BaseDecodeHead):
                 "input_transform='multiple_select': SSPHead matches one feature map; "
                 "choose one by in_index, or join several by 'resize_concat'"
             )
-        several = isinstance(in_channels, (list, tuple))
-        each = in_channels if several else [in_channels]
+        each = in_channels if isinstance(in_channels, (list, tuple)) else [in_channels]
         channels = sum(whole_number('in_channels', c, 1) for c in each)
         super().__init__(
             in_channels,
@@ -402,6 +402,11 @@ class SSPHead(BaseDecodeHead):
     ) -> dict[str, Tensor]:
         """Losses of a batch of episodes, each already weighted.
 
+        With several processes, and with gradient, a mean over the pixels that are not
+        ignored is one over those of all processes, so that the mean of their gradients is
+        the gradient of one process with all their episodes. All processes have to be
+        here at once; under ``torch.no_grad()`` each is by itself.
+
         Args:
             query_features: (B,C,h,w).
             support_features: (B,K,C,h,w), or B lists of K tensors (C,h_k,w_k).
@@ -416,24 +421,52 @@ class SSPHead(BaseDecodeHead):
         with torch.autocast(query_features.device.type, enabled=False):
             query = _full_precision(query_features)
             support = _full_precision(support_features)
+            pixels = self._pixels(query_mask, support_mask)
             logits = self.match(query, support, support_mask)
             truth = query_mask.long()
             losses = dict(
-                loss_final=self._loss(self.loss_decode, logits['final'], truth)
+                loss_final=self._loss(
+                    self.loss_decode, logits['final'], truth, pixels['query']
+                )
             )
             if self.refine and self.method == 'ssp':
                 losses['loss_stage1'] = self._loss(
-                    self.loss_decode, logits['stage1'], truth
+                    self.loss_decode, logits['stage1'], truth, pixels['query']
                 )
             if self.loss_query_self is not None:
                 losses['loss_query_self'] = self._loss(
-                    self.loss_query_self, self._match_self(query, truth), truth
+                    self.loss_query_self,
+                    self._match_self(query, truth),
+                    truth,
+                    pixels['query'],
                 )
             if self.loss_support_self is not None:
                 losses['loss_support_self'] = self._support_self_loss(
-                    support, support_mask
+                    support, support_mask, pixels['support']
                 )
         return losses
+
+    def _pixels(
+        self, query_mask: Tensor, support_mask: Tensor | list[list[Tensor]]
+    ) -> dict[str, Tensor]:
+        """Pixels that count, of queries and of supports: the mean over processes.
+
+        They stay on the device; mmseg's losses would wait for their number.
+        """
+        if isinstance(support_mask, Tensor):
+            supports = [support_mask]
+        else:
+            supports = _flat(support_mask)
+        counts = torch.stack(
+            [
+                (query_mask != self.ignore_index).sum(),
+                sum((mask != self.ignore_index).sum() for mask in supports),
+            ]
+        )
+        if torch.is_grad_enabled() and get_world_size() > 1:
+            all_reduce(counts)
+            counts = counts / get_world_size()
+        return dict(query=counts[0], support=counts[1])
 
     def _match_self(self, features: Tensor, mask: Tensor) -> Tensor:
         """Logits (N,2,h,w) of images against the prototypes of their own masks."""
@@ -446,26 +479,31 @@ class SSPHead(BaseDecodeHead):
         )
 
     def _support_self_loss(
-        self, features: Tensor | list[list[Tensor]], mask: Tensor | list[list[Tensor]]
+        self,
+        features: Tensor | list[list[Tensor]],
+        mask: Tensor | list[list[Tensor]],
+        pixels: Tensor,
     ) -> Tensor:
         """One mean over the pixels of all supports of the batch."""
         if isinstance(features, Tensor) and isinstance(mask, Tensor):
             truth = mask.flatten(0, 1).long()
             logits = self._match_self(features.flatten(0, 1), truth)
-            return self._loss(self.loss_support_self, logits, truth)
-        logits, truth = [], []
+            return self._loss(self.loss_support_self, logits, truth, pixels)
+        rows: list[Tensor] = []
+        labelled: list[Tensor] = []
         for image, image_mask in zip(_flat(features), _flat(mask), strict=True):
             labels = image_mask[None].long()
             self_logits = self.upsample(
                 self._match_self(image[None], labels), labels.shape[-2:]
             )
-            logits.append(self_logits.flatten(2))
-            truth.append(labels.flatten(1))
+            rows.append(self_logits.flatten(2))
+            labelled.append(labels.flatten(1))
         # images of different size, seen as one image of one row
         return self._loss(
             self.loss_support_self,
-            torch.cat(logits, dim=2)[:, :, None],
-            torch.cat(truth, dim=1)[:, None],
+            torch.cat(rows, dim=2)[:, :, None],
+            torch.cat(labelled, dim=1)[:, None],
+            pixels,
         )
 
     def upsample(self, logits: Tensor, size: Sequence[int]) -> Tensor:
@@ -479,24 +517,28 @@ class SSPHead(BaseDecodeHead):
         )
 
     def _loss(
-        self, losses: nn.Module | nn.ModuleList, logits: Tensor, truth: Tensor
+        self,
+        losses: nn.Module | nn.ModuleList,
+        logits: Tensor,
+        truth: Tensor,
+        pixels: Tensor,
     ) -> Tensor:
         logits = self.upsample(logits, truth.shape[-2:])
         weight = None
         if self.sampler is not None:
             weight = self.sampler.sample(logits, truth[:, None])
         terms = losses if isinstance(losses, nn.ModuleList) else [losses]
-        total = 0
+        total = logits.new_zeros(())
         for term in terms:
             options = dict(weight=weight, ignore_index=self.ignore_index)
             if getattr(term, 'avg_non_ignore', False):
-                # counted here, it stays on the device; mmseg would wait for the number
-                options['avg_factor'] = (truth != self.ignore_index).sum()
+                options['avg_factor'] = pixels
             total = total + term(logits, truth, **options)
         return total
 
 
-def _build(loss: dict | Sequence[dict] | None) -> nn.Module | None:
+def _build(loss: dict[str, Any] | Sequence[dict[str, Any]] | None) -> Any:
+    """A loss, a list of losses, or None."""
     if loss is None:
         return None
     if isinstance(loss, dict):
@@ -508,6 +550,10 @@ def _flat(nested: Tensor | list[list[Tensor]]) -> list[Tensor]:
     return [item for episode in nested for item in episode]
 
 
+@overload
+def _full_precision(features: Tensor) -> Tensor: ...
+@overload
+def _full_precision(features: list[list[Tensor]]) -> list[list[Tensor]]: ...
 def _full_precision(
     features: Tensor | list[list[Tensor]],
 ) -> Tensor | list[list[Tensor]]:

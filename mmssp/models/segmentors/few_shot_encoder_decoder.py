@@ -1,13 +1,17 @@
 """The few-shot segmentor: one shared backbone for query and supports, then matching."""
 
 from collections.abc import Sequence
+from typing import Any
 
+from mmengine.logging import print_log
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import SampleList
 from torch import Tensor, cat, channels_last, stack
+
+from ..unused import freeze_unused, summary
 
 
 @MODELS.register_module()
@@ -18,6 +22,10 @@ class FewShotEncoderDecoder(EncoderDecoder):
     (for prediction also a list of B tensors (3,H_b,W_b)), ``support`` (B,K,3,h,w) float
     and ``support_mask`` (B,K,h,w) integer in {0, 1, 255}; where supports differ in size,
     B lists of K tensors each.
+
+    Parameters of the backbone that the matched features do not depend on, as of stages
+    behind them, are frozen (``requires_grad=False``), so that several processes need no
+    ``find_unused_parameters``.
 
     Attributes:
         with_baseline: When True, :meth:`predict` also stores the first guess, as
@@ -31,7 +39,7 @@ class FewShotEncoderDecoder(EncoderDecoder):
         ValueError: If an auxiliary head is configured, or the head cannot match.
     """
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if self.with_auxiliary_head:
             raise ValueError(
@@ -44,6 +52,13 @@ class FewShotEncoderDecoder(EncoderDecoder):
                 "match(); use a few-shot head, e.g. dict(type='SSPHead', in_channels=…)"
             )
         self.with_baseline = False
+        parts = ['backbone', 'neck'] if self.with_neck else ['backbone']
+        unused = freeze_unused(self, self.encode, parts)
+        if unused:
+            print_log(
+                f'frozen, as no feature that is matched depends on it: {summary(unused)}',
+                'current',
+            )
 
     def encode(self, image: Tensor) -> Tensor:
         """Features of images, as the head matches them.
@@ -85,7 +100,9 @@ class FewShotEncoderDecoder(EncoderDecoder):
             query_features, shots = self.encode(query), self.encode(shots)
         return query_features, shots.unflatten(0, episodes)
 
-    def loss(self, inputs: dict, data_samples: SampleList) -> dict[str, Tensor]:
+    def loss(
+        self, inputs: dict[str, Any], data_samples: SampleList
+    ) -> dict[str, Tensor]:
         """Losses of a batch of episodes.
 
         Args:
@@ -107,7 +124,7 @@ class FewShotEncoderDecoder(EncoderDecoder):
         return self.decode_head.loss(query, support, truth, inputs['support_mask'])
 
     def predict(
-        self, inputs: dict, data_samples: SampleList | None = None
+        self, inputs: dict[str, Any], data_samples: SampleList | None = None
     ) -> SampleList:
         """Masks of the queries.
 
@@ -191,7 +208,9 @@ class FewShotEncoderDecoder(EncoderDecoder):
             sample.pred_sem_seg = PixelData(data=(logits[1:] > logits[:1]).long())
         return data_samples
 
-    def _forward(self, inputs: dict, data_samples: SampleList | None = None) -> Tensor:
+    def _forward(
+        self, inputs: dict[str, Any], data_samples: SampleList | None = None
+    ) -> Tensor:
         """Final logits (B,2,H,W) at the query's input size."""
         query, support = self.encode_episodes(inputs['query'], inputs['support'])
         final = self.decode_head.match(query, support, inputs['support_mask'])['final']

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+from torch import nn
 
 from .machine import Setup
 from .models import normalised, random_model
@@ -55,20 +56,8 @@ def run(
     for model in models.values():
         model.train()
 
-    pairs = [
-        draw_photo((size, size), [i // (1 + shots) % 5 + 1, 6], seed=i)
-        for i in range(episodes * (1 + shots))
-    ]
-    images = torch.stack([normalised(models['plain'], photo) for photo, _ in pairs])
-    masks = torch.stack([torch.from_numpy(mask) for _, mask in pairs])
-    masks = torch.where(masks == 255, 255, ((masks > 0) & (masks < 6)).to(torch.uint8))
-    images, masks = (
-        x.to(setup.device).unflatten(0, (episodes, 1 + shots)) for x in (images, masks)
-    )
-    inputs = dict(query=images[:, 0], support=images[:, 1:], support_mask=masks[:, 1:])
-    samples = [
-        SegDataSample(gt_sem_seg=PixelData(data=mask[None])) for mask in masks[:, 0]
-    ]
+    inputs, samples = episode_batch(models['plain'], setup, episodes, shots, size)
+    truth = torch.cat([sample.gt_sem_seg.data for sample in samples])
 
     def our_loss(name: str) -> torch.Tensor:
         return sum(models[name].loss(inputs, samples).values())
@@ -82,7 +71,7 @@ def run(
         return plain_loss(
             models['plain'],
             inputs['query'],
-            masks[:, 0],
+            truth,
             inputs['support'],
             inputs['support_mask'],
         )
@@ -102,3 +91,32 @@ def run(
         f'training step: loss {found:.5f}, the plain one {expected:.5f}'
     )
     return [row]
+
+
+def episode_batch(
+    model: nn.Module, setup: Setup, episodes: int, shots: int, size: int
+) -> tuple[dict[str, torch.Tensor], list[SegDataSample]]:
+    """Drawn episodes as the segmentor's losses take them.
+
+    Args:
+        model: Whose normalisation counts.
+        setup: Device.
+        episodes: B.
+        shots: K.
+        size: Height and width of the images.
+    """
+    pairs = [
+        draw_photo((size, size), [i // (1 + shots) % 5 + 1, 6], seed=i)
+        for i in range(episodes * (1 + shots))
+    ]
+    images = torch.stack([normalised(model, photo) for photo, _ in pairs])
+    masks = torch.stack([torch.from_numpy(mask) for _, mask in pairs])
+    masks = torch.where(masks == 255, 255, ((masks > 0) & (masks < 6)).to(torch.uint8))
+    images, masks = (
+        x.to(setup.device).unflatten(0, (episodes, 1 + shots)) for x in (images, masks)
+    )
+    inputs = dict(query=images[:, 0], support=images[:, 1:], support_mask=masks[:, 1:])
+    samples = [
+        SegDataSample(gt_sem_seg=PixelData(data=mask[None])) for mask in masks[:, 0]
+    ]
+    return inputs, samples
