@@ -124,3 +124,9 @@ $(OFFICIAL_STAMP): setup.py requirements/mim.txt requirements/demo.txt requireme
 
 test-official: $(OFFICIAL_STAMP)
 	$(OFFICIAL_PY) -m pytest $(TESTS)
+
+# the wall against bad input with as many inputs a test as there is time for
+MMSSP_FUZZ ?= 20000
+.PHONY: fuzz
+fuzz: $(STAMP)
+	MMSSP_FUZZ=$(MMSSP_FUZZ) $(PY) -m pytest tests/test_wall

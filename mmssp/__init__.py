@@ -8,6 +8,7 @@ from .utils.dependencies import check_dependencies, quiet_imports
 with quiet_imports():
     check_dependencies()
     from . import datasets, engine, evaluation, models, visualization
+    from .utils import checkpoints  # noqa: F401  makes mmengine read them safely
     from .utils.safe_globals import allow_mmengine_checkpoints
 
     allow_mmengine_checkpoints()

@@ -15,8 +15,10 @@ from mmssp.evaluation import PROTOCOLS, FewShotIoUMetric
 from mmssp.utils.checkpoints import load_for_test, training_departures
 from mmssp.utils.cli import run
 from mmssp.utils.config import (
+    built_from,
     few_shot_metric,
     load_config,
+    override,
     set_episodes,
     set_protocol,
     set_runs,
@@ -94,7 +96,7 @@ def main() -> None:
     cfg = load_config(args.config)
     set_protocol(cfg, args.protocol, args.original_size)
     # after the protocol, so that they count, as departures from it
-    cfg.merge_from_dict(args.cfg_options or {})
+    override(cfg, args.cfg_options)
     set_runs(cfg, args.runs)
     set_episodes(
         cfg,
@@ -112,10 +114,12 @@ def main() -> None:
         few_shot_metric(cfg).out_file = args.out
     show_episodes(cfg, args.show_dir, args.show_interval)
     cfg.load_from, cfg.resume = None, False
-    runner = Runner.from_cfg(cfg)
+    with built_from(cfg):
+        runner = Runner.from_cfg(cfg)
     watch_each_other()
     trained_on = load_for_test(runner, args.checkpoint)
-    evaluator = runner.test_loop.evaluator
+    with built_from(cfg):
+        evaluator = runner.test_loop.evaluator
     for metric in evaluator.metrics:
         if isinstance(metric, FewShotIoUMetric):
             found = training_departures(trained_on, metric.dataset_meta)

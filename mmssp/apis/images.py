@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from ..utils.image_io import (
+    MAX_PIXELS,
     Source,
     image_size,
     orient,
@@ -17,7 +18,6 @@ from ..utils.image_io import (
     scale_deep_grey,
 )
 
-MAX_PIXELS = 200_000_000
 CHANNEL_ORDERS = ('rgb', 'bgr')
 
 

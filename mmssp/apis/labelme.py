@@ -1,6 +1,5 @@
 """LabelMe's JSON as shapes; the image that it names is never opened."""
 
-import json
 import math
 import os
 from numbers import Real
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..utils.json_files import read_json
 from .images import check_file
 from .shapes import Box, Polygon, check_points
 
@@ -22,13 +22,7 @@ def load_json(path: str | os.PathLike[str]) -> Any:
         ValueError: It is no JSON; names the file.
     """
     check_file(path, 'a LabelMe JSON')
-    try:
-        with open(path, encoding='utf-8-sig') as file:
-            return json.load(file)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f'{os.fspath(path)} is not valid JSON ({error}); expected a LabelMe file.'
-        ) from error
+    return read_json(path, 'expected a LabelMe file')
 
 
 def labelme_shapes(

@@ -6,17 +6,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
-from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
-from torch import nn
 
 from ..models.segmentors import FewShotEncoderDecoder
-from ..utils.checkpoints import check_pretrained
+from ..utils.checkpoints import check_pretrained, load_weights, read_checkpoint
+from ..utils.cli import explanation
+from ..utils.config import load_config
 
 PACKAGE = Path(__file__).resolve().parents[1]
 FOLDERS = (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs')
@@ -43,13 +42,18 @@ def build_model(
         ValueError: The config has no few-shot segmentor, or the checkpoint is damaged,
             holds more than weights, or belongs to another model.
     """
-    cfg = Config.fromfile(find_config(model))
+    cfg = load_config(str(find_config(model)))
     if cfg.get('model') is None:
         raise ValueError(f'{cfg.filename}: no model in this config')
     init_default_scope('mmseg')
     if weights is None:
         check_pretrained(cfg)
-    built = MODELS.build(cfg.model)
+    try:
+        built = MODELS.build(cfg.model)
+    except (TypeError, KeyError, AttributeError, AssertionError) as error:
+        raise ValueError(
+            explanation(error) or f'{cfg.filename}: the model cannot be built: {error}'
+        ) from error
     needed = ('prototypes', 'prepare', 'match_prototypes')
     if not all(hasattr(getattr(built, 'decode_head', None), name) for name in needed):
         raise ValueError(
@@ -60,7 +64,7 @@ def build_model(
         with _quiet():
             built.init_weights()
     else:
-        load_weights(built, weights)
+        load_weights(built, read_checkpoint(weights), weights)
     return built.to(device).eval()
 
 
@@ -100,37 +104,6 @@ def find_config(model: str | os.PathLike[str]) -> Path:
     raise FileNotFoundError(
         f'model {str(model)!r} not found: expected the path of a config, or one of {names}'
     )
-
-
-def load_weights(model: nn.Module, weights: str | os.PathLike[str]) -> None:
-    """Load a checkpoint's tensors, all of them; nothing in it is run.
-
-    Args:
-        model: Changed in place.
-        weights: File with a state dict, or with one under ``state_dict``.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: See :func:`build_model`.
-    """
-    path = Path(weights)
-    if not path.is_file():
-        raise FileNotFoundError(f'checkpoint {path} not found')
-    try:
-        loaded = torch.load(path, map_location='cpu', weights_only=True)
-        state = loaded.get('state_dict', loaded)
-        model.load_state_dict(state, strict=True)
-    except (
-        AttributeError,
-        EOFError,
-        KeyError,
-        OSError,
-        RuntimeError,
-        TypeError,
-        UnpicklingError,
-        ValueError,
-    ) as error:
-        raise ValueError(f'{path} does not fit the model: {error}') from error
 
 
 def fingerprint(model: FewShotEncoderDecoder) -> str:

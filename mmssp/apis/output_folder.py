@@ -80,7 +80,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding='utf-8'))
     except OSError as error:
         raise OSError(f'{path} cannot be read ({error.strerror}).') from error
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     # Not readable as settings: other settings, then, of which nothing is known.
     return found if isinstance(found, dict) else {}

@@ -18,7 +18,6 @@ from ..datasets.coco_masks import COORDINATE_LIMIT, segmentation_rle
 Point = tuple[float, float]
 Stroke = tuple[Point, ...]
 
-OUTLINE_LIMIT = 4e6  # pixels; pycocotools needs some 100 bytes for each
 IGNORED = 255
 
 
@@ -242,11 +241,6 @@ def _length(values: Any) -> int:
 
 def _fill(points: Stroke, height: int, width: int) -> np.ndarray:
     ring = np.asarray(points)
-    if np.abs(ring - np.roll(ring, 1, axis=0)).sum() > OUTLINE_LIMIT:
-        raise ValueError(
-            f'a polygon of {len(points)} points has an outline longer than '
-            f'{OUTLINE_LIMIT:g} pixels. Give it fewer points, near the image.'
-        )
     rle = segmentation_rle([ring.ravel().tolist()], height, width)
     return np.ascontiguousarray(mask_utils.decode(rle)).view(bool)
 

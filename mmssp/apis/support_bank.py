@@ -1,7 +1,6 @@
 """Supports as a small file of numbers and names, without pickle."""
 
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..utils.archives import check_archive
 from ..utils.files import atomic_path
 
 VERSION = 1
 LARGEST = 64 * 2**20
-"""Bytes of all arrays in a file, unpacked."""
+"""Bytes of a file; its arrays are not compressed."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ def load_bank(path: str | os.PathLike[str], model: str) -> dict[str, Support]:
     if not path.is_file():
         raise FileNotFoundError(f'support bank {path} not found')
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
+        size = path.stat().st_size
         if size > LARGEST:
-            raise ValueError(f'it unpacks to {size} bytes, more than {LARGEST}')
+            raise ValueError(f'it has {size} bytes, more than {LARGEST}')
+        check_archive(path, size)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         found = str(arrays['model'])
@@ -106,10 +106,15 @@ def _unpack(arrays: dict[str, np.ndarray]) -> dict[str, Support]:
         not names
         or len(set(names)) < len(names)
         or len(shape) != 2
+        or arrays['num_shots'].ndim != 1
         or any(len(array) != len(names) for array in numbers)
         or sides['background'].shape != shape
         or any(array.dtype != np.float32 for array in sides.values())
+        or arrays['num_shots'].dtype.kind not in 'iu'
         or not all(np.isfinite(array).all() for array in numbers)
+        or not all(0 < shots < 2**31 for shots in arrays['num_shots'].ravel().tolist())
+        or not all(name.strip() for name in names)
+        or not shape[1]
     ):
         raise ValueError('names and arrays contradict each other')
     return {

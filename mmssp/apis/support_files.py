@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from ..datasets.coco_json import category_names, load_json
+from ..utils.json_files import read_json
 from .inputs import IMAGE_SUFFIXES
 
 NAME = 'object'
@@ -55,7 +56,7 @@ def find_support(
             or what the JSON says.
         class_value: Which value of masks, or label of LabelMe files, is meant; by
             default each label of a LabelMe file is a class.
-        allow_outside: Follow paths in a JSON that lead out of its folder.
+        allow_outside: Follow paths in a JSON, and links, that lead out of its folder.
 
     Returns:
         The classes, at least one, each with at least one image.
@@ -218,7 +219,7 @@ def _by_label(
 
 
 def _labels(path: Path) -> list[str]:
-    content = _load(path)
+    content = read_json(path, 'expected a COCO or LabelMe file')
     shapes = content.get('shapes') if isinstance(content, dict) else None
     if not isinstance(shapes, list):
         raise ValueError(f'{path} is no LabelMe file: it has no list named "shapes".')
@@ -226,24 +227,19 @@ def _labels(path: Path) -> list[str]:
     return sorted(label for label in labels if isinstance(label, str))
 
 
-def _load(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding='utf-8-sig'))
-    except ValueError as error:
-        raise ValueError(f'{path} is not valid JSON ({error}).') from error
-
-
 def _in_json(
     path: Path, class_value: int | str | None, allow_outside: bool
 ) -> list[SupportClass]:
-    content = _load(path)
+    content = read_json(path, 'expected a COCO or LabelMe file')
     if isinstance(content, dict) and 'shapes' in content:
         image = _image(path, content.get('imagePath'), allow_outside)
         return _by_label(NAME, ((image,), (path,)), class_value)
     content = load_json(path)
     names = category_names(content, path)
     images = {
-        item.get('id'): item for item in content['images'] if isinstance(item, dict)
+        item['id']: item
+        for item in content['images']
+        if isinstance(item, dict) and type(item.get('id')) is int
     }
     marked: dict[int, dict[int, list[dict[str, Any]]]] = {
         number: {} for number in names
@@ -251,7 +247,8 @@ def _in_json(
     for item in content['annotations']:
         category = item.get('category_id') if isinstance(item, dict) else None
         owner: Any = item.get('image_id') if isinstance(item, dict) else None
-        if category not in names or owner not in images:
+        known = type(category) is int and type(owner) is int
+        if not known or category not in names or owner not in images:
             raise ValueError(
                 f'{path}: an annotation belongs to the image {owner!r} and the category '
                 f'{category!r}, which the JSON does not have both.'
@@ -291,12 +288,25 @@ def _image(path: Path, name: Any, allow_outside: bool) -> Path:
     # Both readings: a name made on Windows must not escape here, nor the reverse.
     readings = (PureWindowsPath(name), PurePosixPath(name))
     if not allow_outside and any(p.anchor or '..' in p.parts for p in readings):
-        raise ValueError(
-            f'{path}: the image {name!r} is not inside the folder of the JSON. Put it '
-            'there, or allow it (allow_outside=True, --allow-outside on the command '
-            'line) if you trust the file.'
-        )
+        raise ValueError(_leads_out(path, name))
     image = path.parent / name
-    if not image.is_file():
+    try:
+        exists = image.is_file()
+        inside = image.resolve().is_relative_to(path.parent.resolve())
+    except (OSError, ValueError, RuntimeError) as error:  # what no system can name
+        raise ValueError(
+            f'{path}: the image name {name[:80]!r} cannot be one ({error}).'
+        ) from error
+    if not exists:
         raise FileNotFoundError(f'{path}: its image {image} does not exist.')
+    if not allow_outside and not inside:
+        raise ValueError(_leads_out(path, name))
     return image
+
+
+def _leads_out(path: Path, name: str) -> str:
+    return (
+        f'{path}: the image {name!r} is not inside the folder of the JSON. Put it '
+        'there, or allow it (allow_outside=True, --allow-outside on the command '
+        'line) if you trust the file.'
+    )

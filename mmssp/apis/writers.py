@@ -125,21 +125,41 @@ def read_record(item: InputItem, output: Path, digest: str) -> dict[str, Any] | 
         digest: Of the settings it must be made with.
 
     Returns:
-        None where there is no record, or one of other settings, of another image, or
-        beside which a file is missing: the image has to be predicted again.
+        None where there is no record, or one of other settings, of another image,
+        damaged, or beside which a file is missing: the image has to be predicted again.
     """
     try:
-        text = output_path(output, 'records', item).read_text(encoding='utf-8')
-        record = json.loads(text)
+        path = output_path(output, 'records', item)
+        record = json.loads(path.read_text(encoding='utf-8'))
         fits = (record['settings'], record['file'], record['source']) == (
             digest,
             item.name,
             source_state(item),
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        ) and _is_record(record)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     files = all(output_path(output, kind, item).is_file() for kind in OUTPUT_SUFFIXES)
     return record if fits and files else None
+
+
+def _is_record(record: dict[str, Any]) -> bool:
+    """Whether all is there that the files about all images are made of."""
+    sides = (record['height'], record['width'])
+    return (
+        all(type(side) is int and 0 < side < 2**31 for side in sides)
+        and isinstance(record['annotations'], list)
+        and all(isinstance(a, dict) for a in record['annotations'])
+        and isinstance(record['classes'], list)
+        and all(
+            isinstance(c['name'], str)
+            and type(c['area']) is int
+            and 0 <= c['area'] <= sides[0] * sides[1]
+            and type(c['score']) in (int, float)
+            and 0 <= c['score'] <= 1
+            and type(c['present']) is bool
+            for c in record['classes']
+        )
+    )
 
 
 def write_json(path: Path, content: Any) -> None:

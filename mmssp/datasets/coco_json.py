@@ -1,17 +1,22 @@
 """Reads a COCO instance JSON and checks it: images with their labelled outlines."""
 
-import json
 import os
 from array import array
 from collections.abc import Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
+from ..utils.image_io import MAX_PIXELS
+from ..utils.json_files import read_json
+
 BACKGROUND = 'background'
 CROWD_LABEL = 255
 MAX_CLASSES = 254  # labels 1..254; 0 is background, 255 is ignored
 
-
+_WHOLE = (
+    'an interrupted download is cut off like that; fetch the file again and compare its '
+    'size'
+)
 _EXPECTED = (
     'Expected is a COCO instances_*.json (as instances_train2017.json), not the '
     'captions, person key points, panoptic or image_info file.'
@@ -62,14 +67,7 @@ def load_json(ann_file: str | os.PathLike[str]) -> dict[str, Any]:
         ValueError: It is not JSON (cut off, perhaps), or not an instance JSON.
     """
     check_exists(ann_file)
-    try:
-        with open(ann_file, encoding='utf-8') as file:
-            content = json.load(file, object_hook=_pack_polygons)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f'{ann_file} is not valid JSON ({error}). An interrupted download is cut '
-            'off like that: fetch the file again and compare its size.'
-        ) from error
+    content = read_json(ann_file, _WHOLE, object_hook=_pack_polygons)
     keys = ('images', 'annotations', 'categories')
     found = content if isinstance(content, dict) else {}
     missing = [key for key in keys if not isinstance(found.get(key), list)]
@@ -185,6 +183,11 @@ def read_outlines(
             raise ValueError(f'{ann_file}: image id {number} occurs twice.')
         if height < 1 or width < 1:
             raise ValueError(f'{ann_file}: {what} has the size {height}x{width}.')
+        if height * width > MAX_PIXELS:
+            raise ValueError(
+                f'{ann_file}: {what} has {width}x{height} pixels; at most {MAX_PIXELS} '
+                'are read. Correct its height and width, or cut it into pieces.'
+            )
         _check_inside(name, ann_file)
         images[number] = ImageOutlines(number, name, height, width, [])
 

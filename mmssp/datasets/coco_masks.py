@@ -10,6 +10,7 @@ from pycocotools import mask as mask_utils
 from .coco_json import Outline
 
 COORDINATE_LIMIT = 1e6  # pixels; far beyond, pycocotools overflows without a word
+OUTLINE_LIMIT = 4e6  # pixels; pycocotools needs some 100 bytes for each
 
 
 def segmentation_rle(
@@ -27,7 +28,8 @@ def segmentation_rle(
         The RLE; None if there is nothing to draw (see :func:`count_degenerate`).
 
     Raises:
-        ValueError: It is none of the three, or does not fit the image.
+        ValueError: It is none of the three, does not fit the image, or has outlines
+            that together are longer than :data:`OUTLINE_LIMIT`.
     """
     if isinstance(segmentation, dict):
         return _checked_rle(segmentation, height, width)
@@ -41,6 +43,13 @@ def segmentation_rle(
     ]
     if not polygons:
         return None
+    length = sum(_outline_length(polygon) for polygon in polygons)
+    if length > OUTLINE_LIMIT:
+        raise ValueError(
+            f'{len(polygons)} polygon(s) of {sum(map(len, polygons)) // 2} points have '
+            f'an outline longer than {OUTLINE_LIMIT:g} pixels. Give them fewer points, '
+            'near the image'
+        )
     return mask_utils.merge(mask_utils.frPyObjects(polygons, height, width))
 
 
@@ -73,6 +82,11 @@ def _checked_polygon(polygon: Sequence[float]) -> np.ndarray:
             f'{COORDINATE_LIMIT:g} pixels'
         )
     return points
+
+
+def _outline_length(points: np.ndarray) -> float:
+    """In pixels along the axes, an upper bound of what is drawn."""
+    return float(np.abs(points - np.roll(points, 2)).sum())
 
 
 def _checked_rle(rle: dict[str, Any], height: int, width: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..evaluation.protocols import departures, get_protocol
+from ..utils.checks import flag, texts, whole_number
 from ..utils.random_state import fixed_random_state
 from .class_index import ClassIndex
 from .coco20i import COCO20iDataset
@@ -127,9 +128,17 @@ class EpisodicDataset(Dataset[Any]):
         rules = get_protocol(protocol)
         self.protocol = protocol
         self.split = split
-        self.fold = None if fold is None else _whole_number('fold', fold, 0)
-        self.shots = _whole_number('shots', shots, 1)
-        self.remove_novel_images = remove_novel_images
+        self.fold = None if fold is None else whole_number('fold', fold, 0)
+        self.shots = whole_number('shots', shots, 1)
+        self.remove_novel_images = flag('remove_novel_images', remove_novel_images)
+        flag('original_size', original_size)
+        flag('allow_missing_classes', allow_missing_classes)
+        whole_number('num_folds', num_folds, 1)
+        texts('background_classes', background_classes)
+        if split_file is not None and not isinstance(split_file, str):
+            raise ValueError(f'split_file={split_file!r}: expected a path')
+        if workers is not None:
+            whole_number('workers', workers, 1)
         if seed is None and split == 'base':
             seed = 0
         chosen = dict(
@@ -149,9 +158,9 @@ class EpisodicDataset(Dataset[Any]):
             name: value for name, value in chosen.items() if value is not None
         }
         self.departures = departures(rules.settings(benchmark), settings)
-        self.num_episodes = _whole_number('num_episodes', settings['num_episodes'], 1)
-        self.min_pixels = _whole_number('min_pixels', settings['min_pixels'], 1)
-        self.seeds = [_whole_number('seed', value, 0) for value in settings['seed']]
+        self.num_episodes = whole_number('num_episodes', settings['num_episodes'], 1)
+        self.min_pixels = whole_number('min_pixels', settings['min_pixels'], 1)
+        self.seeds = [whole_number('seed', value, 0) for value in settings['seed']]
         if not self.seeds:
             raise ValueError('seed=[]: expected an integer, or one for each run')
         if settings['ignored_support'] not in ('ignore', 'background'):
@@ -371,10 +380,3 @@ def binary_mask(mask: np.ndarray, label: int, ignore: int = IGNORE) -> np.ndarra
 def image_tensor(image: np.ndarray) -> Tensor:
     """(H,W,3) uint8 → (3,H,W)."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-
-
-def _whole_number(name: str, value: int, least: int) -> int:
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or value < least:
-        raise ValueError(f'{name}={value!r}: expected an integer of {least} or more')
-    return int(value)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from ..utils.checks import texts
+
 FOLD_ORDERS = ('contiguous', 'interleaved')
 SPLITS = ('base', 'novel')
 
@@ -104,8 +106,7 @@ def _ids(
 ) -> set[int] | None:
     if chosen is None:
         return None
-    if isinstance(chosen, str):
-        raise ValueError(f'{argument}={chosen!r}: expected a list of names')
+    chosen = texts(argument, chosen)
     unknown = [name for name in chosen if name not in class_names]
     if unknown:
         raise ValueError(

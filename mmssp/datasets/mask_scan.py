@@ -152,7 +152,7 @@ def _file_state(
     path = path if os.path.isabs(path) else os.path.abspath(path)
     try:
         state = os.stat(path)
-    except OSError:  # the scan tells what is wrong with it
+    except (OSError, ValueError):  # the scan tells what is wrong with it
         return (path, None)
     return (path, state.st_size, state.st_mtime_ns)
 

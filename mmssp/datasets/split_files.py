@@ -125,6 +125,8 @@ def match_images(
 def _read_bytes(path: Path, max_bytes: int) -> bytes:
     if path.is_dir():
         raise ValueError(f'{path} is a folder; expected a .txt or .pkl file.')
+    if path.exists() and not path.is_file():
+        raise ValueError(f'{path} is no regular file; expected a .txt or .pkl file.')
     try:
         stream = path.open('rb')
     except FileNotFoundError as error:

@@ -9,7 +9,7 @@ from mmengine.dataset import Compose
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from ..utils.cli import explanation
+from ..utils.cli import own_message
 
 IGNORE = 255
 
@@ -25,7 +25,7 @@ def build_dataset(dataset: dict[str, Any] | BaseSegDataset) -> BaseSegDataset:
 
     Raises:
         FileNotFoundError: If building failed and the root, list or a folder is missing.
-        ValueError: If there is no image.
+        ValueError: If there is no image, or the list is no text.
     """
     if isinstance(dataset, dict):
         try:
@@ -33,11 +33,16 @@ def build_dataset(dataset: dict[str, Any] | BaseSegDataset) -> BaseSegDataset:
             built.full_init()
         except (AssertionError, FileNotFoundError) as error:
             missing = _missing_paths(dataset)
-            if not missing or explanation(error):
+            if not missing or own_message(error):
                 raise
             raise FileNotFoundError(
                 f'{dataset.get("type")}: {", ".join(missing)} not found; set data_root '
                 '(the README shows the layouts that are expected)'
+            ) from error
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f'{dataset.get("type")}: its list {dataset.get("ann_file")} is not UTF-8 '
+                f'text ({error}); expected one image name a line'
             ) from error
         except ValueError as error:
             # what NumPy says when mmengine serialises an empty list

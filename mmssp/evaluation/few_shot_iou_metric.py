@@ -1,6 +1,5 @@
 """The metric of few-shot segmentation: class-wise IoU summed over episodes."""
 
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -15,9 +14,10 @@ from prettytable import PrettyTable
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from ..utils.files import atomic_path
+from ..utils.checks import texts
 from .bootstrap import bootstrap_interval
 from .protocols import Protocol, get_protocol
+from .results import write_report
 from .scores import pixel_counts, score_runs
 
 
@@ -38,6 +38,9 @@ class FewShotIoUMetric(BaseMetric):
         ignore_index: Truth pixels that count nowhere.
         **kwargs: As :class:`mmengine.evaluator.BaseMetric`.
 
+    Raises:
+        ValueError: An argument is of another kind.
+
     The protocol is the data set's. The scores returned are ``mIoU``, ``FB-IoU`` and, with
     several runs, ``mIoU_std`` (standard deviation over runs); in percent.
     """
@@ -52,7 +55,11 @@ class FewShotIoUMetric(BaseMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.departures = list(departures)
+        self.departures = texts('departures', departures)
+        if type(ignore_index) is not int:
+            raise ValueError(f'ignore_index={ignore_index!r}: expected an integer')
+        if out_file is not None and not isinstance(out_file, (str, os.PathLike)):
+            raise ValueError(f'out_file={out_file!r}: expected the path of a JSON file')
         self.out_file = out_file
         self.ignore_index = ignore_index
         self._running: dict[int, list[int]] = {}
@@ -211,8 +218,7 @@ class FewShotIoUMetric(BaseMetric):
             ],
             'episodes': records,
         }
-        with atomic_path(out_file) as path:
-            path.write_text(json.dumps(report, allow_nan=False))
+        write_report(out_file, report)
         print_log(f'scores and records: {out_file}', logger='current')
 
 

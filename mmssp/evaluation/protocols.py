@@ -160,7 +160,7 @@ def get_protocol(name: str) -> Protocol:
     Raises:
         ValueError: If there is none, naming those there are.
     """
-    if name not in PROTOCOLS:
+    if not isinstance(name, str) or name not in PROTOCOLS:
         raise ValueError(f'protocol={name!r}: expected one of {sorted(PROTOCOLS)}')
     return PROTOCOLS[name]
 

@@ -4,6 +4,9 @@ The affinity exp(t cos(F_i, F_j)) belongs to the query alone: it is the same in 
 self-support passes and for every episode with that query, and symmetric. Cosines lie in
 [-1, 1], so the exponential needs no running maximum.
 
+Sums are finite for finite features of float32 up to 1e12 and temperatures up to 50, and
+for any number of pixels; float16 would overflow, so the head casts before.
+
 Shapes: B episodes, C channels, n pixels.
 """
 
@@ -15,6 +18,9 @@ from torch import Tensor
 
 BLOCK = 512
 """Pixels that are worked on at a time."""
+MILD = 4.0
+"""Temperature up to which weights differ by less than float32 has digits, e^8, so that
+sums may be taken from others; beyond, little would be left of what is right."""
 LARGEST_MATRIX = 2**29
 """Bytes of a full affinity matrix, above which its rows are made when they are needed."""
 
@@ -127,9 +133,9 @@ class SparseAffinity:
         Args:
             chosen: (1,n) of 0. and 1., at least one 1.
             before: Sums over another set of the same query, to start from where the
-                difference is smaller than the set.
+                difference is smaller than the set, and the temperature mild.
         """
-        if before is not None:
+        if before is not None and self._temperature <= MILD:
             added = (chosen > before.chosen)[0].nonzero()[:, 0]
             removed = (chosen < before.chosen)[0].nonzero()[:, 0]
             if len(added) + len(removed) < chosen.sum():

@@ -4,6 +4,11 @@ Prototypes, similarity logits and self-support of "Self-Support Few-Shot Semanti
 Segmentation" (Fan, Pei, Tai, Tang; ECCV 2022; arXiv 2207.11549). Everything is batched and
 free of data-dependent branches, so nothing waits for the device.
 
+Features are float32 or float64: sums and lengths of float16 overflow from features of
+some hundreds on, so :class:`SSPHead` casts first. A mask without a pixel that counts gives
+the zero vector as prototype, and a zero vector has the cosine 0 with everything: it speaks
+for neither side.
+
 Shapes: B episodes, K shots, C channels, (h, w) feature size, (H, W) mask size, N any
 number of images.
 """
@@ -47,7 +52,7 @@ def mask_prototypes(features: Tensor, mask: Tensor) -> dict[str, Tensor]:
         mask: (N,H,W) integer; 1 foreground, 0 background, 255 in neither.
 
     Returns:
-        ``foreground`` and ``background``, (N,C) each.
+        ``foreground`` and ``background``, (N,C) each; zero where there is no such pixel.
     """
     return dict(
         foreground=masked_average_pooling(features, (mask == 1).to(features.dtype)),
@@ -59,6 +64,11 @@ def support_prototypes(
     features: Tensor | list[list[Tensor]], mask: Tensor | list[list[Tensor]]
 ) -> dict[str, Tensor]:
     """Prototypes of each episode: those of its K shots, averaged (P_f, P_b).
+
+    A shot without foreground (or background) adds the zero vector: it leaves the mean's
+    direction, and so the first guess, as the other shots have it, and makes it shorter,
+    which lets the query's own prototype weigh more in self-support. Where no shot has
+    any, the prototype is zero.
 
     Args:
         features: (B,K,C,h,w), or B lists of K tensors (C,h_k,w_k) where sizes differ.

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .archives import check_archive
 from .files import atomic_path, locked
 
 T = TypeVar('T')
@@ -53,8 +54,11 @@ def cached(
 def _load(path: Path, make: Callable[..., T], quiet: bool = False) -> T | None:
     try:
         # Opened here, as np.load leaves a file that it can't read open.
-        with path.open('rb') as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with path.open('rb') as stream:
+            check_archive(stream, os.fstat(stream.fileno()).st_size)
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
         if arrays.pop(CHECKSUM).tobytes() != _checksum(path.stem, arrays):
             raise ValueError('its checksum is wrong')
         return make(**arrays)

@@ -11,6 +11,12 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 EXPECTED = (ValueError, OSError, ImportError)
+REGISTRY = Path('mmengine', 'registry', 'build_functions.py').parts
+UNBUILDABLE = (
+    *(TypeError, KeyError, AttributeError, AssertionError, ValueError, IndexError),
+    RuntimeError,
+)
+"""What constructors raise for arguments that they do not expect."""
 # of torch.distributed, by name: importing torch takes seconds
 DISTRIBUTED_ERRORS = ('DistBackendError', 'DistNetworkError', 'DistStoreError')
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -20,9 +26,10 @@ def run(main: Callable[[], None]) -> None:
     """Run a command; exit with one sentence on an error that mmssp itself explains.
 
     Errors raised inside mmssp, or beside the command, with a message for the user end the
-    command with exit code 1 and that message, and so do those of the operating system: a
-    full disk, a folder without permission; and that another process of a distributed job
-    is gone. Others keep their traceback. Ctrl-C ends with exit code 130. Set
+    command with exit code 1 and that message, and so do those of a config of which
+    something cannot be built; those of the operating system: a full disk, a folder without
+    permission; and that another process of a distributed job is gone. Others keep their
+    traceback. Ctrl-C ends with exit code 130. Set
     ``MMSSP_TRACEBACK=1`` to see every traceback.
 
     Args:
@@ -70,6 +77,22 @@ def lost_process(error: BaseException) -> str | None:
 
 
 def explanation(
+    error: BaseException, folders: Iterable[Path] = (PACKAGE,)
+) -> str | None:
+    """What a command says of an error instead of a traceback, if anything.
+
+    Args:
+        error: What ended the command.
+        folders: As for :func:`own_message`.
+
+    Returns:
+        That of :func:`own_message`; else, what could not be built from a config, and why;
+        else None.
+    """
+    return own_message(error, folders) or _unbuildable(error)
+
+
+def own_message(
     error: BaseException | None, folders: Iterable[Path] = (PACKAGE,)
 ) -> str | None:
     """The message of the error in the chain that can be explained, if there is one.
@@ -78,7 +101,7 @@ def explanation(
     constructors and raise them again with a prefix, so the chain is searched.
 
     Args:
-        error: What ended the command.
+        error: Any.
         folders: Errors raised by code in or below these are mmssp's own.
 
     Returns:
@@ -98,6 +121,26 @@ def explanation(
                 return str(error)
         error = error.__cause__ or error.__context__
     return None
+
+
+def _unbuildable(error: BaseException) -> str | None:
+    """What the innermost registry that the error came through was to build."""
+    if not isinstance(error, UNBUILDABLE):
+        return None
+    built = []
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if Path(frame.f_code.co_filename).parts[-3:] == REGISTRY:
+            obj_type = frame.f_locals.get('obj_type')
+            built.append(
+                obj_type if isinstance(obj_type, str) else f'type={obj_type!r}'
+            )
+    if not built:
+        return None
+    reason = str(error).strip().partition('\n')[0]
+    return (
+        f'{built[-1][:80]} cannot be built from its config ({type(error).__name__}: '
+        f'{reason[:300]}): check its options; MMSSP_TRACEBACK=1 shows where'
+    )
 
 
 def _system_error(error: BaseException) -> str | None:

@@ -1,15 +1,24 @@
 """Changing a config by what experiments differ in: fold, shots, runs, precision."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 
 from ..evaluation.protocols import get_protocol
+from .checks import whole_number
+from .cli import explanation
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+SETTINGS = (
+    *DATALOADERS,
+    *('model', 'default_hooks', 'visualizer', 'optim_wrapper', 'env_cfg'),
+    *('train_cfg', 'val_cfg', 'test_cfg'),
+)
 
 
 def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
@@ -21,13 +30,78 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read, or what should be settings is something else.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'config {path} not found')
-    cfg = Config.fromfile(path)
-    if options:
-        cfg.merge_from_dict(options)
+    try:
+        cfg = Config.fromfile(path)
+    # a config is code, which may raise anything
+    except Exception as error:
+        raise ValueError(
+            f'config {path} cannot be read ({type(error).__name__}: {_line(error)})'
+        ) from error
+    override(cfg, options)
     return cfg
+
+
+def override(cfg: Config, options: dict[str, Any] | None) -> None:
+    """Override settings, and check that those which contain others still do.
+
+    Args:
+        cfg: Changed in place.
+        options: Dotted names and their values.
+
+    Raises:
+        ValueError: If a name leads nowhere, or a value is of another kind.
+    """
+    try:
+        cfg.merge_from_dict(options or {})
+    except (TypeError, KeyError, AttributeError, IndexError) as error:
+        raise ValueError(
+            f'{", ".join(map(str, options or {}))} cannot be set in {cfg.filename}: '
+            f'{_line(error)}'
+        ) from error
+    for name in SETTINGS:
+        value = cfg.get(name)
+        if value is not None and not isinstance(value, dict):
+            raise ValueError(
+                f'{cfg.filename}: {name} is {str(value)[:80]!r}; expected settings '
+                '(a dict)'
+            )
+    for name in DATALOADERS:
+        dataset = (cfg.get(name) or {}).get('dataset')
+        if dataset is not None and not isinstance(dataset, dict):
+            raise ValueError(
+                f'{cfg.filename}: {name}.dataset is {str(dataset)[:80]!r}; expected '
+                'settings (a dict)'
+            )
+
+
+@contextmanager
+def built_from(cfg: Config) -> Iterator[None]:
+    """A sentence for what mmengine's runner raises for a config that lacks something.
+
+    Args:
+        cfg: What is built inside.
+
+    Raises:
+        ValueError: In the place of errors that nothing explains.
+    """
+    try:
+        yield
+    except (TypeError, KeyError, AttributeError, AssertionError, ValueError) as error:
+        if explanation(error):
+            raise
+        raise ValueError(
+            f'{cfg.filename} cannot be run ({type(error).__name__}: {_line(error)}): '
+            'something is missing there, or of another kind; MMSSP_TRACEBACK=1 shows where'
+        ) from error
+
+
+def _line(error: Exception) -> str:
+    """The first line of what an error says."""
+    return str(error).strip().partition('\n')[0][:300]
 
 
 def episodic_datasets(cfg: Config, *dataloaders: str) -> Iterator[ConfigDict]:
@@ -55,8 +129,9 @@ def few_shot_metric(cfg: Config) -> ConfigDict:
         ValueError: If there is none.
     """
     evaluator = cfg.get('test_evaluator') or []
-    for metric in [evaluator] if isinstance(evaluator, dict) else evaluator:
-        if metric.get('type') == 'FewShotIoUMetric':
+    metrics = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
+    for metric in metrics:
+        if isinstance(metric, dict) and metric.get('type') == 'FewShotIoUMetric':
             return metric
     raise ValueError(f'{cfg.filename}: no FewShotIoUMetric in test_evaluator')
 
@@ -127,7 +202,9 @@ def set_runs(cfg: Config, runs: int | None) -> None:
         seeds = dataset.get('seed')
         if seeds is None:
             seeds = get_protocol(dataset.get('protocol', 'ssp')).seeds
-        known = [seeds] if isinstance(seeds, int) else list(seeds)
+        known = [seeds] if np.ndim(seeds) == 0 else list(seeds)
+        for seed in known:
+            whole_number('seed', seed, 0)
     further = range(max(known, default=-1) + 1, max(known, default=-1) + 1 + runs)
     set_episodes(cfg, 'test_dataloader', seed=[*known, *further][:runs])
 
@@ -155,15 +232,15 @@ def show_episodes(cfg: Config, folder: str | None, interval: int) -> None:
     Raises:
         ValueError: If the config has no visualization hook to draw with.
     """
-    hook = cfg.default_hooks.get('visualization')
+    hook = (cfg.get('default_hooks') or {}).get('visualization')
     if folder is None:
         if hook is not None:
             hook.draw = False
         return
-    if hook is None:
+    if hook is None or cfg.get('visualizer') is None:
         raise ValueError(
-            f'--show-dir: {cfg.filename} has no default_hooks.visualization; add '
-            "dict(type='FewShotVisualizationHook')"
+            f'--show-dir: {cfg.filename} has no default_hooks.visualization, or no '
+            "visualizer; add dict(type='FewShotVisualizationHook')"
         )
     hook.update(draw=True, interval=interval)
     cfg.visualizer.save_dir = folder

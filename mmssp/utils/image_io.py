@@ -16,6 +16,8 @@ from PIL import Image, UnidentifiedImageError
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview
 
 ORIENTATION_TAG = 0x0112  # of EXIF
+MAX_PIXELS = 200_000_000
+"""Of an image, unless said otherwise: 600 MB as colour."""
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 
 # Pillow spreads grey of 2 and 4 bits over 0..255; these steps give the samples back.

@@ -5,6 +5,8 @@ checkpoints also hold the log's history: NumPy arrays in ``HistoryBuffer`` objec
 references to methods, which are pickled as calls of ``getattr``.
 """
 
+import pickle
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -40,21 +42,60 @@ def known_method(owner: Any, name: str) -> Any:
     return getattr(owner, name)
 
 
-def allow_mmengine_checkpoints() -> None:
-    """Let ``torch.load(weights_only=True)`` read what mmengine saves."""
+def _allowed() -> dict[str, Any]:
+    """By the name that a pickle calls it."""
+    dtypes = [type(np.dtype(n)) for n in ('float32', 'float64', 'int32', 'int64')]
+    named = {_path(c): c for c in (*dtypes, np.dtype)}
+    for core in ('numpy._core', 'numpy.core'):  # of NumPy 2 and 1
+        named[f'{core}.multiarray._reconstruct'] = multiarray._reconstruct
+        named[f'{core}.multiarray.scalar'] = multiarray.scalar
+    return {
+        **named,
+        _path(HistoryBuffer): HistoryBuffer,
+        'numpy.ndarray': np.ndarray,
+        _path(OneCycleParamScheduler): OneCycleParamScheduler,
+        'builtins.getattr': known_method,
+    }
+
+
+def _path(kind: Any) -> str:
+    return f'{kind.__module__}.{kind.__qualname__}'
+
+
+def allow_mmengine_checkpoints() -> bool:
+    """Let ``torch.load(weights_only=True)`` read what mmengine saves.
+
+    Returns:
+        False before PyTorch 2.6, whose ``weights_only`` cannot be told this; there
+        :func:`restricted_pickle` does the same.
+    """
     if tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6):
-        return  # there torch.load is not restricted unless asked to be
-    names = ('float32', 'float64', 'int32', 'int64')
-    core = multiarray.__name__
+        return False
     torch.serialization.add_safe_globals(
-        [
-            HistoryBuffer,
-            OneCycleParamScheduler,
-            np.ndarray,
-            np.dtype,
-            *(type(np.dtype(name)) for name in names),
-            (multiarray._reconstruct, f'{core}._reconstruct'),
-            (multiarray.scalar, f'{core}.scalar'),
-            (known_method, 'builtins.getattr'),
-        ]
+        [(allowed, name) for name, allowed in _allowed().items()]
     )
+    return True
+
+
+def restricted_pickle() -> SimpleNamespace:
+    """A ``pickle_module`` for ``torch.load`` that imports by the same list and no further.
+
+    Returns:
+        With ``Unpickler`` and ``load``, as ``torch.load`` asks for.
+    """
+    from torch._weights_only_unpickler import _get_allowed_globals
+
+    allowed = {**_get_allowed_globals(), **_allowed()}
+
+    class Unpickler(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            # torch.save pickles with the names of Python 2
+            path = f'{"builtins" if module == "__builtin__" else module}.{name}'
+            if path not in allowed:
+                raise pickle.UnpicklingError(f'GLOBAL {path} is refused')
+            return allowed[path]
+
+    def load(file: Any, **options: Any) -> Any:
+        return Unpickler(file, **options).load()
+
+    return SimpleNamespace(Unpickler=Unpickler, load=load, __name__='restricted_pickle')

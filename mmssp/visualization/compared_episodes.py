@@ -17,6 +17,7 @@ from mmssp.utils.config import (
     set_episodes,
     set_protocol,
 )
+from mmssp.utils.image_io import MAX_PIXELS
 
 from .episode_panel import draw_episode_panel
 from .overlay import fit_size, resize_image, resize_mask, to_rgb, without_padding
@@ -45,6 +46,10 @@ def decode_prediction(record: Mapping[str, Any], name: str) -> np.ndarray:
         )
     try:
         height, width = rle['size']
+        if type(height) is not int or type(width) is not int:
+            raise ValueError(f'its size is {str(rle["size"])[:80]}')
+        if not 0 < height * width <= MAX_PIXELS or height < 0:
+            raise ValueError(f'its size is {height}×{width} pixels')
         counts = decompress_counts(rle['counts'])
         if min(counts, default=-1) < 0 or sum(counts) != height * width:
             raise ValueError(f'its runs do not fill {height}×{width} pixels')

@@ -34,10 +34,10 @@ def test_classes_of_older_files_are_found_by_those_drawn(tmp_path):
         (dict(episodes=[{}]), r'episodes\[0\] has no usable run, index, class_id'),
         (dict(protocol='mine'), "protocol='mine'"),
         (dict(mIoU=99.0), 'mIoU .* but it says 99.0000'),
-        (dict(mIoU=float('nan')), 'but it says nan'),
+        (dict(mIoU=float('nan')), 'no usable mIoU'),
         (dict(class_names={'6': 'bus'}), 'class_names does not name'),
-        (dict(class_names={'x': 'bus', **NAMES}), 'class_names does not name'),
-        (dict(class_names=[*NAMES]), 'class_names does not name'),
+        (dict(class_names={'x': 'bus', **NAMES}), 'no usable class_names'),
+        (dict(class_names=[*NAMES]), 'no usable class_names'),
         (dict(class_names=None, per_class={'bus': 1.0}), '1 classes have a score'),
     ],
 )

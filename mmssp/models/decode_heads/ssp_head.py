@@ -10,10 +10,13 @@ from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ...utils.checks import flag, number, whole_number
 from .. import prototypes as proto
 from ..affinity import DenseAffinity, SparseAffinity, WeightedSums
 
 METHODS = ('ssp', 'baseline')
+LARGEST_TEMPERATURE = 50
+"""Sums of exp(temperature) times features stay far from float32's largest number."""
 
 
 class PreparedQuery(NamedTuple):
@@ -74,7 +77,9 @@ class SSPHead(BaseDecodeHead):
             :class:`mmseg.models.decode_heads.decode_head.BaseDecodeHead`.
 
     Raises:
-        ValueError: If ``method`` is unknown or the inputs are not one feature map.
+        ValueError: If ``method`` is unknown, the inputs are not one feature map, or a
+            number is out of range: shares and thresholds lie in [0, 1], the temperature
+            in [0, 50].
     """
 
     def __init__(
@@ -105,7 +110,8 @@ class SSPHead(BaseDecodeHead):
                 "input_transform='multiple_select': SSPHead matches one feature map; "
                 "choose one by in_index, or join several by 'resize_concat'"
             )
-        channels = in_channels if isinstance(in_channels, int) else sum(in_channels)
+        each = in_channels if isinstance(in_channels, (list, tuple)) else [in_channels]
+        channels = sum(whole_number('in_channels', c, 1) for c in each)
         super().__init__(
             in_channels,
             channels,
@@ -113,7 +119,7 @@ class SSPHead(BaseDecodeHead):
             out_channels=2,
             dropout_ratio=0,
             loss_decode=loss_decode,
-            align_corners=align_corners,
+            align_corners=flag('align_corners', align_corners),
             init_cfg=None,
             **kwargs,
         )
@@ -121,16 +127,33 @@ class SSPHead(BaseDecodeHead):
         # parameter without gradient would break distributed training.
         del self.conv_seg
         self.method = method
-        self.refine = refine
-        self.similarity_scale = similarity_scale
-        self.foreground_threshold = foreground_threshold
-        self.background_threshold = background_threshold
-        self.top_k = top_k
-        self.affinity_temperature = affinity_temperature
-        self.support_weight = support_weight
-        self.global_background_weight = global_background_weight
-        self.refine_weights = tuple(refine_weights)
-        self.refine_logit_weight = refine_logit_weight
+        self.refine = flag('refine', refine)
+        self.similarity_scale = number('similarity_scale', similarity_scale, 0, 1e4)
+        self.foreground_threshold = number(
+            'foreground_threshold', foreground_threshold, 0, 1
+        )
+        self.background_threshold = number(
+            'background_threshold', background_threshold, 0, 1
+        )
+        self.top_k = whole_number('top_k', top_k, 1)
+        self.affinity_temperature = number(
+            'affinity_temperature', affinity_temperature, 0, LARGEST_TEMPERATURE
+        )
+        self.support_weight = number('support_weight', support_weight, 0, 1)
+        self.global_background_weight = number(
+            'global_background_weight', global_background_weight, 0, 1
+        )
+        if not isinstance(refine_weights, (list, tuple)) or len(refine_weights) != 3:
+            raise ValueError(
+                f'refine_weights={refine_weights!r}: expected three numbers'
+            )
+        self.refine_weights = tuple(
+            number('refine_weights', share, 0, 1) for share in refine_weights
+        )
+        self.refine_logit_weight = number(
+            'refine_logit_weight', refine_logit_weight, 0, 1
+        )
+        whole_number('ignore_index', self.ignore_index, 0)
         self.loss_query_self = _build(loss_query_self)
         self.loss_support_self = _build(loss_support_self)
 
