@@ -24,12 +24,18 @@ from .safe_globals import allow_mmengine_checkpoints, restricted_pickle
 
 NAMED = 3
 """Of the tensors that are wrong."""
+REFUSED = re.compile(r'GLOBAL (\S+)|asks for (\S+)')
+"""In the words of PyTorch, and of :mod:`mmssp.utils.safe_globals`."""
 
 MapLocation = str | torch.device | Callable[..., Any] | None
 
 
+class UnreadableCheckpoint(ValueError):
+    """A checkpoint's file is incomplete or damaged."""
+
+
 def read_checkpoint(
-    path: str | os.PathLike[str], map_location: MapLocation = 'cpu'
+    path: str | os.PathLike[str], map_location: MapLocation = 'cpu', mmap: bool = False
 ) -> dict[str, Any]:
     """Read what ``torch.save`` or mmengine saved; nothing in the file is run.
 
@@ -40,14 +46,16 @@ def read_checkpoint(
     Args:
         path: The file.
         map_location: As for :func:`torch.load`.
+        mmap: Leave tensors on the disk until they are used; not in PyTorch's old format.
 
     Returns:
         Its dictionary.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is truncated, damaged or no checkpoint, holds something that could
-            run code, or claims to hold more than its bytes.
+        UnreadableCheckpoint: It is truncated, damaged or no checkpoint, or claims to hold
+            more than its bytes.
+        ValueError: It holds something that could run code, or no dictionary.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -55,10 +63,10 @@ def read_checkpoint(
     try:
         if zipfile.is_zipfile(path):
             check_archive(path, path.stat().st_size)
-        loaded = _load(path, map_location)
+        loaded = _load(path, map_location, mmap)
     # damaged bytes make PyTorch raise nearly anything
     except Exception as error:
-        raise ValueError(_why_unreadable(path, error)) from error
+        raise _refusal(path, error) from error
     if not isinstance(loaded, dict):
         raise ValueError(
             f'{path} holds a {type(loaded).__name__}; expected a checkpoint: a '
@@ -67,9 +75,10 @@ def read_checkpoint(
     return loaded
 
 
-def _load(path: Path, map_location: MapLocation) -> Any:
+def _load(path: Path, map_location: MapLocation, mmap: bool) -> Any:
+    # each time: a load of mmengine's own may have taken the allowances away again
     if allow_mmengine_checkpoints():
-        return torch.load(path, map_location=map_location, weights_only=True)
+        return torch.load(path, map_location, weights_only=True, mmap=mmap)
     return torch.load(
         path,
         map_location=map_location,
@@ -78,16 +87,16 @@ def _load(path: Path, map_location: MapLocation) -> Any:
     )
 
 
-def _why_unreadable(path: str | os.PathLike[str], error: Exception) -> str:
-    refused = re.search(r'GLOBAL (\S+)', str(error))
+def _refusal(path: Path, error: Exception) -> ValueError:
+    refused = REFUSED.search(str(error))
     if refused:
-        return (
-            f'{path} holds {refused[1]} besides tensors, which could run code when '
-            'loaded, so it is refused; expected a checkpoint of tensors and of what '
-            'mmengine logs. If you trust it, save its state_dict alone'
+        return ValueError(
+            f'{path} holds {refused[1] or refused[2]} besides tensors, which could run '
+            'code when loaded, so it is refused; expected a checkpoint of tensors and of '
+            'what mmengine logs. If you trust it, save its state_dict alone'
         )
     reason = str(error).strip().partition('\n')[0][:200]
-    return (
+    return UnreadableCheckpoint(
         f'{path} is not a whole checkpoint ({type(error).__name__}: {reason}); copy or '
         'download it again, or name the one before'
     )

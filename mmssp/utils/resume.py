@@ -2,16 +2,13 @@
 
 import os
 import re
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
 from torch import nn
 
-from .safe_globals import allow_mmengine_checkpoints
+from .checkpoints import UnreadableCheckpoint, read_checkpoint
 
 POINTER = 'last_checkpoint'
 NEEDED = ('meta', 'state_dict', 'message_hub', 'optimizer')
@@ -29,15 +26,10 @@ _UNFINISHED = re.compile(
 )
 
 
-class UnreadableCheckpoint(ValueError):
-    """A checkpoint's file is incomplete or damaged."""
+def read_training(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a checkpoint that a training can go on from.
 
-
-def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a checkpoint of a training with PyTorch's safety on, after checking its file.
-
-    Tensors stay on the disk until they are used. Nothing but what mmengine's checkpoints
-    hold is unpickled, see :mod:`mmssp.utils.safe_globals`.
+    Tensors stay on the disk until they are used.
 
     Args:
         path: A local file.
@@ -48,32 +40,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         FileNotFoundError: If the file is missing.
         UnreadableCheckpoint: If it is incomplete, or its checksums don't fit.
-        ValueError: If it asks for code to be run, or cannot be resumed from.
+        ValueError: If it asks for code to be run, or is not of a training.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'checkpoint {path} not found; nothing to resume from')
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UnreadableCheckpoint(f'{path.name}: {error}') from error
-    if damaged is not None:
-        raise UnreadableCheckpoint(f'{path.name}: the checksum of {damaged} is wrong')
-    # a load of mmengine's own may have taken its allowances away again
-    allow_mmengine_checkpoints()
-    try:
-        checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
-    except (UnpicklingError, ValueError) as error:
-        asked = re.search(r'GLOBAL (\S+)', str(error))
-        what = f'asks for {asked[1]}' if asked else str(error).splitlines()[0]
-        raise ValueError(
-            f'{path} {what}, which no checkpoint of a training holds; reading it could '
-            'run any program, so it is not resumed from'
-        ) from error
-    except (RuntimeError, EOFError, KeyError) as error:
-        raise UnreadableCheckpoint(f'{path.name}: {error}') from error
-    found = checkpoint if isinstance(checkpoint, dict) else {}
+    found = read_checkpoint(path, mmap=True)
     missing = [name for name in NEEDED if not isinstance(found.get(name), dict)]
     if missing:
         raise ValueError(
@@ -146,7 +115,7 @@ def choose_checkpoint(
     passed_over: list[str] = []
     for path in find_checkpoints(work_dir):
         try:
-            read_checkpoint(path)
+            read_training(path)
         except (UnreadableCheckpoint, FileNotFoundError) as error:
             passed_over.append(str(error))
         else:
@@ -165,7 +134,7 @@ def check_same_training(
     """A checkpoint to resume from belongs to this model and to these episodes.
 
     Args:
-        checkpoint: From :func:`read_checkpoint`.
+        checkpoint: From :func:`read_training`.
         model: Without a wrapper for several processes.
         episodes: Metainfo of the training's data set, a dict, or None if it has none.
 

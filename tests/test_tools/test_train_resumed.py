@@ -210,7 +210,7 @@ def test_unsafe_checkpoint_is_refused_unread(named, config, copy, tmp_path):
     assert code == 1
     assert last_line(output).startswith('error: ')
     assert 'iter_8.pth asks for' in last_line(output)
-    assert 'not resumed from' in last_line(output)
+    assert 'so it is refused' in last_line(output)
     assert not (tmp_path / 'touched').exists()
 
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
+from mmssp.utils.checkpoints import UnreadableCheckpoint
 from mmssp.utils.resume import (
-    UnreadableCheckpoint,
     check_same_training,
     choose_checkpoint,
     find_checkpoints,
-    read_checkpoint,
+    read_training,
     remove_unfinished,
 )
 
@@ -108,7 +108,7 @@ def write(path: Path, how: str = '') -> Path:
 
 
 def test_a_whole_checkpoint_is_read(tmp_path):
-    found = read_checkpoint(write(tmp_path / 'iter_3.pth'))
+    found = read_training(write(tmp_path / 'iter_3.pth'))
     assert found['meta'] == checkpoint()['meta']
     assert found['state_dict']['weight'].shape == (3, 64)
 
@@ -116,8 +116,8 @@ def test_a_whole_checkpoint_is_read(tmp_path):
 @pytest.mark.parametrize('how', ['truncated', 'empty', 'text', 'one bit'])
 def test_a_damaged_one_is_passed_over(how, tmp_path):
     write(tmp_path / 'iter_9.pth', how)
-    with pytest.raises(UnreadableCheckpoint, match=r'iter_9\.pth: '):
-        read_checkpoint(tmp_path / 'iter_9.pth')
+    with pytest.raises(UnreadableCheckpoint, match=r'iter_9\.pth is not a whole'):
+        read_training(tmp_path / 'iter_9.pth')
     with pytest.raises(ValueError, match='none of the checkpoints'):
         choose_checkpoint(tmp_path)
     whole = write(tmp_path / 'iter_3.pth')
@@ -132,13 +132,13 @@ def test_one_without_a_part_is_not_resumed_from(part, tmp_path):
     del content[part]
     torch.save(content, tmp_path / 'c.pth')
     with pytest.raises(ValueError, match=f'has no {part}, so'):
-        read_checkpoint(tmp_path / 'c.pth')
+        read_training(tmp_path / 'c.pth')
 
 
 def test_tensors_alone_are_not_resumed_from(tmp_path):
     torch.save([torch.zeros(1)], tmp_path / 'c.pth')
-    with pytest.raises(ValueError, match='has no meta, state_dict'):
-        read_checkpoint(tmp_path / 'c.pth')
+    with pytest.raises(ValueError, match='holds a list'):
+        read_training(tmp_path / 'c.pth')
 
 
 def test_the_same_training_passes():

@@ -14,7 +14,7 @@ from mmssp.utils.random_state import seed_generators
 from mmssp.utils.resume import (
     check_same_training,
     choose_checkpoint,
-    read_checkpoint,
+    read_training,
 )
 
 VALIDATED = 'last_validation'
@@ -175,7 +175,7 @@ class _Batches:
 def _chosen(runner: Runner) -> str | None:
     """The file to resume from; None to begin at the beginning."""
     if runner._load_from is not None:
-        read_checkpoint(runner._load_from)
+        read_training(runner._load_from)
         return str(runner._load_from)
     path, passed_over = choose_checkpoint(runner.work_dir)
     for reason in passed_over:
