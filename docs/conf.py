@@ -42,10 +42,7 @@ extensions = [
     'sphinx.ext.viewcode',
     'sphinx_copybutton',
 ]
-OPTIONAL_PAGES = ('install', 'distributed', 'resume', 'project/security')
 exclude_patterns = ['_build']
-if not (ROOT / 'SECURITY.md').exists():
-    exclude_patterns.append('project/security.md')
 templates_path = ['_templates']
 
 myst_enable_extensions = ['attrs_block', 'attrs_inline', 'colon_fence', 'deflist']
@@ -98,23 +95,6 @@ html_theme_options = dict(
 def setup(app: Sphinx) -> None:
     """Let Sphinx call what is below."""
     app.connect('missing-reference', resolve_short_name)
-    app.connect('source-read', leave_out_missing)
-    app.connect('env-get-outdated', read_index_again)
-
-
-def leave_out_missing(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Take pages that are not there out of the front page's lists."""
-    if docname == 'index':
-        for page in OPTIONAL_PAGES:
-            if page not in app.env.found_docs:
-                source[0] = source[0].replace(f'\n{page}\n', '\n')
-
-
-def read_index_again(
-    app: Sphinx, env: BuildEnvironment, added: set, changed: set, removed: set
-) -> list[str]:
-    """The front page's lists depend on which pages there are."""
-    return ['index'] if added or removed else []
 
 
 def resolve_short_name(
