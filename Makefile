@@ -1,6 +1,11 @@
 # make demo: install, draw a data set, train, test, print a table and leave a picture
-# make test: the tests that take seconds; make test-all: all of them
-# make lint: ruff and codespell; make format: mend what they can; make web: the page
+# make web: the page
+#
+# make test: the tests that take seconds        make lint: ruff and codespell
+# make test-all: all of them                    make types: mypy, strict
+# make coverage: all, lines and branches        make format: mend what ruff can
+# make test-official: on the official stack     make docs: docs/_build/html/index.html
+# make fuzz: many more broken inputs            make wheel: dist/mmssp-….whl
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
@@ -8,15 +13,20 @@ STACK := onedl-mmcv==2.3.6 onedl-mmengine==0.10.12 onedl-mmsegmentation==1.4.2
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 WEB := $(VENV)/.web
+DOCS := $(VENV)/.docs
+PIP_INSTALL := -m pip install -q --disable-pip-version-check
+# options of pytest, e.g. make test TESTS='-x tests/test_models'
+TESTS ?=
 
 # PyTorch's threads spin while they wait; on few cores they then take the time of the
 # data loader's processes
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help install install-web demo web test test-all lint format clean
+.PHONY: help install install-web install-official demo web test test-all coverage fuzz \
+	test-official lint types format docs wheel clean
 
 help:
-	@sed -n '1,/^[^#]/s/^# //p' Makefile
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 install: $(STAMP)
 
@@ -26,80 +36,70 @@ $(STAMP): setup.py requirements/onedl.txt requirements/demo.txt requirements/tes
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	    { echo "mmssp needs Python 3.10 or newer, $(PYTHON) is older: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install -q --disable-pip-version-check $(TORCH)
-	$(PY) -m pip install -q --disable-pip-version-check $(STACK) -e '.[onedl,demo,tests]'
+	$(PY) $(PIP_INSTALL) $(TORCH)
+	$(PY) $(PIP_INSTALL) $(STACK) -e '.[onedl,demo,tests]'
 	@touch $@
 
 # what the page needs, and what its tests in a browser need beside Chromium
 install-web: $(WEB)
 
 $(WEB): $(STAMP) requirements/web.txt
-	$(PY) -m pip install -q --disable-pip-version-check -r requirements/web.txt selenium==4.51.0
+	$(PY) $(PIP_INSTALL) -r requirements/web.txt selenium==4.51.0
 	@touch $@
 
-web: $(WEB)
-	$(PY) demo/web_demo.py
+$(DOCS): $(STAMP) requirements/docs.txt
+	$(PY) $(PIP_INSTALL) -r requirements/docs.txt
+	@touch $@
 
 demo: $(STAMP)
 	$(PY) demo/demo.py --out demo_output
 
-test: $(STAMP)
-	$(PY) -m pytest -m 'not slow'
+web: $(WEB)
+	$(PY) demo/web_demo.py
 
-# what needs the page's packages or Chromium skips without them: make install-web
+test: $(STAMP)
+	$(PY) -m pytest -m 'not slow' $(TESTS)
+
+# those that need the page's packages, Sphinx or Chromium skip without them
 test-all: $(STAMP)
-	$(PY) -m pytest
+	$(PY) -m pytest $(TESTS)
+
+# processes that tests start, such as tools and workers, included
+coverage: $(STAMP)
+	$(PY) -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90 $(TESTS)
+
+# the wall against bad input with as many inputs a test as there is time for
+MMSSP_FUZZ ?= 20000
+fuzz: $(STAMP)
+	MMSSP_FUZZ=$(MMSSP_FUZZ) $(PY) -m pytest tests/test_wall $(TESTS)
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m codespell_lib
 
+types: $(STAMP)
+	$(PY) -m mypy
+
 format: $(STAMP)
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-clean:
-	rm -rf $(VENV) .venv-official demo_output build dist docs/_build docs/reference/generated \
-	    *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
-
-.PHONY: types coverage
-
-types: $(STAMP)
-	$(PY) -m mypy
-
-# lines and branches, those run by tools and workers in processes of their own included
-coverage: $(STAMP)
-	$(PY) -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
-
-# what the pages are built with
-DOCS := $(VENV)/.docs
-
-$(DOCS): $(STAMP) requirements/docs.txt
-	$(PY) -m pip install -q --disable-pip-version-check -r requirements/docs.txt
-	@touch $@
-
-# every warning is an error; open docs/_build/html/index.html
-.PHONY: docs
+# every warning is an error
 docs: $(DOCS)
-	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-# packaging, and the other stack
-# make wheel: dist/mmssp-….whl, with configs, tools and the model index in mmssp/.mim
-# make test-official: the suite on mmcv 2.1.0, mmengine 0.10.7, mmsegmentation 1.2.2;
-#     make test-official TESTS='-m "not slow"' passes options to pytest
-.PHONY: wheel install-official test-official
-
+# with configs, tools and the model index in mmssp/.mim
 wheel:
 	$(PYTHON) -m pip wheel -q --disable-pip-version-check --no-deps --wheel-dir dist .
 
+# the official stack: mmcv 2.1.0, mmengine 0.10.7, mmsegmentation 1.2.2
 OFFICIAL := .venv-official
 OFFICIAL_PY := $(OFFICIAL)/bin/python
 OFFICIAL_STAMP := $(OFFICIAL)/.installed
 OFFICIAL_STACK := mmengine==0.10.7 mmsegmentation==1.2.2
 # wheels of mmcv 2.1.0 made before; pip takes one if it is of this Python
 MMCV_WHEELS ?= ../shared/wheels
-TESTS ?=
 
 install-official: $(OFFICIAL_STAMP)
 
@@ -108,25 +108,23 @@ install-official: $(OFFICIAL_STAMP)
 # import, so that decides between taking one and compiling.
 $(OFFICIAL_STAMP): setup.py requirements/mim.txt requirements/demo.txt requirements/tests.txt requirements/runtime.txt Makefile
 	$(PYTHON) -m venv $(OFFICIAL)
-	$(OFFICIAL_PY) -m pip install -q --disable-pip-version-check $(TORCH) 'setuptools>=77.0.3,<82' wheel
-	$(OFFICIAL_PY) -m pip install -q --disable-pip-version-check mmengine==0.10.7
+	$(OFFICIAL_PY) $(PIP_INSTALL) $(TORCH) 'setuptools>=77.0.3,<82' wheel
+	$(OFFICIAL_PY) $(PIP_INSTALL) mmengine==0.10.7
 	$(OFFICIAL_PY) -c 'import mmcv.ops' 2>/dev/null || { \
-	    $(OFFICIAL_PY) -m pip install -q --disable-pip-version-check --no-deps --no-index \
+	    $(OFFICIAL_PY) $(PIP_INSTALL) --no-deps --no-index \
 	        --force-reinstall --find-links $(MMCV_WHEELS) mmcv==2.1.0 2>/dev/null && \
 	    $(OFFICIAL_PY) -c 'import mmcv.ops'; } 2>/dev/null || { \
 	    echo 'no wheel of mmcv 2.1.0 for this Python and PyTorch in $(MMCV_WHEELS): compiling, about 12 minutes on 2 cores'; \
-	    $(OFFICIAL_PY) -m pip install -q --disable-pip-version-check ninja psutil && \
+	    $(OFFICIAL_PY) $(PIP_INSTALL) ninja psutil && \
 	    MMCV_WITH_OPS=1 $(OFFICIAL_PY) -m pip install --disable-pip-version-check \
 	        --no-build-isolation --no-binary mmcv --force-reinstall --no-deps mmcv==2.1.0; }
-	$(OFFICIAL_PY) -m pip install -q --disable-pip-version-check $(OFFICIAL_STACK) -e '.[mim,demo,tests]'
+	$(OFFICIAL_PY) $(PIP_INSTALL) $(OFFICIAL_STACK) -e '.[mim,demo,tests]'
 	$(OFFICIAL_PY) -c 'import mmcv.ops, mmssp'
 	@touch $@
 
 test-official: $(OFFICIAL_STAMP)
 	$(OFFICIAL_PY) -m pytest $(TESTS)
 
-# the wall against bad input with as many inputs a test as there is time for
-MMSSP_FUZZ ?= 20000
-.PHONY: fuzz
-fuzz: $(STAMP)
-	MMSSP_FUZZ=$(MMSSP_FUZZ) $(PY) -m pytest tests/test_wall
+clean:
+	rm -rf $(VENV) $(OFFICIAL) demo_output build dist docs/_build docs/reference/generated \
+	    *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
