@@ -11,11 +11,12 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from ..datasets.coco_masks import segmentation_rle
+from ..datasets.mask_scan import IGNORE
 from .grabcut import grab_cut
 from .images import check_size
 from .labelme import labelme_shapes, load_json
 from .mask_values import choose_value, read_values
-from .shapes import IGNORED, Box, Points, Polygon
+from .shapes import Box, Points, Polygon
 
 __all__ = ['Box', 'Points', 'Polygon', 'to_mask']
 
@@ -235,7 +236,7 @@ def _draw_points(points: Points, image: np.ndarray, tighten: bool) -> np.ndarray
     if points.background:
         hints[mask == 0] = cv2.GC_BGD
     else:
-        hints[mask == IGNORED] = cv2.GC_PR_FGD
+        hints[mask == IGNORE] = cv2.GC_PR_FGD
     hints[strokes] = cv2.GC_FGD
     cut = grab_cut(image, hints)
     if np.array_equal(cut, strokes):

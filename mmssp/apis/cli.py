@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..utils.launch import leave_together
+from ..utils.launch import check_started, leave_together
 from .folder import predict_folder
 from .inputs import list_inputs
 from .output_folder import check_folder
@@ -270,12 +270,7 @@ def _digest(path: str) -> str:
 
 
 def _join() -> None:
-    missing = [v for v in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR') if v not in os.environ]
-    if missing:
-        raise ValueError(
-            f'--launcher pytorch: {", ".join(missing)} not set in the environment; '
-            'start through torchrun: torchrun --nproc-per-node 2 tools/predict.py …'
-        )
+    check_started('pytorch', 'torchrun --nproc-per-node 2 tools/predict.py …')
     # Only small Python objects are exchanged, so gloo will do with GPUs too.
     torch.distributed.init_process_group('gloo', timeout=PATIENCE)
 

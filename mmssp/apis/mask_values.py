@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..datasets.mask_scan import IGNORE
 from ..utils.image_io import read_mask
 from .images import check_size, check_source, load_pil, refuse_tensor
-from .shapes import IGNORED
 
 
 def read_values(
@@ -116,7 +116,7 @@ def choose_value(
     stored = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
     found = [int(value) for value in stored if value]
     if class_value is None:
-        classes = [value for value in found if value != IGNORED] or found
+        classes = [value for value in found if value != IGNORE] or found
         if not classes:
             raise ValueError(
                 f'{name} marks no pixel of the object: all its values are 0.'
@@ -135,6 +135,6 @@ def choose_value(
             f'are {", ".join(map(str, found[:20])) or "none"}.'
         )
     table = np.zeros(256, np.uint8)
-    table[IGNORED] = IGNORED
+    table[IGNORE] = IGNORE
     table[class_value] = 1
     return table[values]

@@ -14,11 +14,10 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from ..datasets.coco_masks import COORDINATE_LIMIT, segmentation_rle
+from ..datasets.mask_scan import IGNORE
 
 Point = tuple[float, float]
 Stroke = tuple[Point, ...]
-
-IGNORED = 255
 
 
 @dataclass(frozen=True)
@@ -163,11 +162,11 @@ class Points:
         """
         distance = _distance(self.foreground, height, width)
         if self.background:
-            mask = np.full((height, width), IGNORED, np.uint8)
+            mask = np.full((height, width), IGNORE, np.uint8)
             mask[_distance(self.background, height, width) <= self.radius] = 0
         else:
             margin = max(height, width) / 8 if self.margin is None else self.margin
-            mask = np.where(distance > margin, np.uint8(0), np.uint8(IGNORED))
+            mask = np.where(distance > margin, np.uint8(0), np.uint8(IGNORE))
         mask[distance <= self.radius] = 1
         return mask
 

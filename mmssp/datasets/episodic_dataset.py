@@ -20,8 +20,9 @@ from .class_index import ClassIndex
 from .coco20i import COCO20iDataset
 from .episodes import Episode
 from .folds import split_classes
+from .mask_scan import IGNORE
 from .sampling import build_sampler, split_pairs
-from .wrapped import IGNORE, build_dataset, foreground_classes, mask_reader
+from .wrapped import build_dataset, foreground_classes, mask_reader
 
 META_KEYS = (
     'img_path',

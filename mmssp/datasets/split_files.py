@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..utils.files import file_name
+
 # the largest lists in use (COCO) have some 20 MB and 300,000 pairs
 MAX_BYTES = 256 * 2**20
 MAX_PAIRS = 10**7
@@ -278,19 +280,14 @@ def _check_length(path: Path, length: int, max_pairs: int) -> None:
         )
 
 
-def _base(path: str) -> str:
-    # lists and paths may have been made on Windows
-    return re.split(r'[/\\]', path)[-1]
-
-
 def _stem(path: str) -> str:
     """Name of a file that has a suffix."""
-    return os.path.splitext(_base(path))[0]
+    return os.path.splitext(file_name(path))[0]
 
 
 def _name(name: str) -> str:
     """Name of an image that may or may not have a suffix."""
-    return _IMAGE_SUFFIX.sub('', _base(name))
+    return _IMAGE_SUFFIX.sub('', file_name(name))
 
 
 def _short(found: Any, length: int = 80) -> str:

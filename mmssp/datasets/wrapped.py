@@ -10,8 +10,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from ..utils.cli import own_message
-
-IGNORE = 255
+from .mask_scan import IGNORE
 
 
 def build_dataset(dataset: dict[str, Any] | BaseSegDataset) -> BaseSegDataset:

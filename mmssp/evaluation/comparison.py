@@ -1,11 +1,11 @@
 """Two tests on the same episodes: what differs, and how sure that is. Pure functions."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..utils.files import file_name
 from .bootstrap import bootstrap_scores
 from .protocols import get_protocol
 from .scores import score_runs
@@ -79,11 +79,6 @@ def _images(record: Mapping[str, Any]) -> tuple[Any, ...]:
 def _file_names(record: Mapping[str, Any]) -> tuple[Any, ...]:
     paths = record['query'], *record['supports']
     return record['class_id'], *(file_name(path) for path in paths)
-
-
-def file_name(path: str) -> str:
-    """The last part of a path written on any system."""
-    return re.split(r'[\\/]', path)[-1]
 
 
 def _describe(record: Mapping[str, Any]) -> str:

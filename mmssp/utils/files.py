@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, one writer at a time, and where caches live."""
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -87,6 +88,11 @@ def locked(path: Path, waiting_for: str, optional: bool = False) -> Iterator[Non
         yield
     finally:
         lock.release()
+
+
+def file_name(path: str) -> str:
+    """The last part of a path written on any system."""
+    return re.split(r'[\\/]', path)[-1]
 
 
 def cache_root() -> Path:

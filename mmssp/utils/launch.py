@@ -66,12 +66,7 @@ def set_launcher(cfg: Config, launcher: str, local_rank: int = 0) -> None:
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     if launcher == 'none':
         return
-    missing = [v for v in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR') if v not in os.environ]
-    if missing:
-        raise ValueError(
-            f'--launcher {launcher}: {", ".join(missing)} not set in the environment; '
-            f'start through {START_WITH[launcher]}'
-        )
+    check_started(launcher, START_WITH[launcher])
     dist_cfg = (cfg.get('env_cfg') or {}).get('dist_cfg') or {}
     timeout = dist_cfg.get('timeout', TIMEOUT)
     if not isinstance(timeout, (int, float)) or timeout <= 0:
@@ -93,6 +88,24 @@ def set_launcher(cfg: Config, launcher: str, local_rank: int = 0) -> None:
     )
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=timeout))
+
+
+def check_started(launcher: str, start_with: str) -> None:
+    """Was this process started as one of a job?
+
+    Args:
+        launcher: One of :data:`LAUNCHERS`, for the message.
+        start_with: The command that does it, likewise.
+
+    Raises:
+        ValueError: If its place in the job is not in the environment.
+    """
+    missing = [v for v in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR') if v not in os.environ]
+    if missing:
+        raise ValueError(
+            f'--launcher {launcher}: {", ".join(missing)} not set in the environment; '
+            f'start through {start_with}'
+        )
 
 
 def _translate(launcher: str) -> None:

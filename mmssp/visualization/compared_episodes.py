@@ -9,7 +9,6 @@ from mmseg.registry import DATASETS
 
 from mmssp.datasets.coco_masks import decompress_counts
 from mmssp.datasets.episodic_dataset import EpisodicDataset
-from mmssp.evaluation.comparison import file_name
 from mmssp.evaluation.protocols import get_protocol
 from mmssp.utils.config import (
     episodic_datasets,
@@ -17,6 +16,7 @@ from mmssp.utils.config import (
     set_episodes,
     set_protocol,
 )
+from mmssp.utils.files import file_name
 from mmssp.utils.image_io import MAX_PIXELS
 
 from .episode_panel import draw_episode_panel

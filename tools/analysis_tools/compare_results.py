@@ -21,12 +21,12 @@ from mmssp.engine.hooks.visualization_hook import panel_name
 from mmssp.evaluation.comparison import (
     check_comparable,
     compare,
-    file_name,
     gains_and_losses,
 )
 from mmssp.evaluation.results import check_writable, read_results, write_report
 from mmssp.utils.cli import run
 from mmssp.utils.config import load_config
+from mmssp.utils.files import file_name
 from mmssp.visualization import stack_panels, write_png
 from mmssp.visualization.compared_episodes import (
     common_width,
