@@ -109,7 +109,9 @@ def test_changed_keys_and_values(data, sandboxed):
             for key, value in state.items()
         }
     refused = sandboxed(read_into_a_model, saved(tree), False)
-    if isinstance(state, dict) and state.keys() != weights.keys():
+    # which PyTorch fills in: files of before it was counted have none
+    counter = {'1.num_batches_tracked'}
+    if isinstance(state, dict) and state.keys() - counter != weights.keys() - counter:
         assert refused is not None, 'weights of another model were taken'
 
 
