@@ -11,7 +11,13 @@ from mmengine.runner import Runner
 
 from mmssp.utils.checkpoints import check_pretrained
 from mmssp.utils.cli import run
-from mmssp.utils.config import episodic_datasets, load_config, set_amp, set_episodes
+from mmssp.utils.config import (
+    built_from,
+    episodic_datasets,
+    load_config,
+    set_amp,
+    set_episodes,
+)
 from mmssp.utils.launch import (
     add_launcher,
     leave_together,
@@ -77,7 +83,8 @@ def main() -> None:
         # it is also what keeps an unsafe checkpoint from being read
         cfg.default_hooks['resume'] = dict(type='ExactResumeHook')
     check_pretrained(cfg)
-    runner = Runner.from_cfg(cfg)
+    with built_from(cfg):
+        runner = Runner.from_cfg(cfg)
     watch_each_other()
     runner.train()
     leave_together()

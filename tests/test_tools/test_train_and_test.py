@@ -224,6 +224,7 @@ def test_help_names_every_option(name, tool, capsys, monkeypatch):
             ['--cfg-options', 'model.backbone.init_cfg.checkpoint=no.pth'],
             'initial weights no.pth not found',
         ),
+        ('train.py', ['--cfg-options', 'optim_wrapper=None'], 'cannot be run'),
         ('test.py', ['gone.pth'], 'checkpoint gone.pth not found'),
         ('test.py', ['none', '--runs', '0'], '--runs 0'),
         ('test.py', ['none', '--episodes', '0'], 'num_episodes=0'),
