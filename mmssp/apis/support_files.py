@@ -239,15 +239,15 @@ def _in_json(
     images = {
         item['id']: item
         for item in content['images']
-        if isinstance(item, dict) and type(item.get('id')) is int
+        if isinstance(item, dict) and type(item.get('id')) in (int, str)
     }
-    marked: dict[int, dict[int, list[dict[str, Any]]]] = {
+    marked: dict[int, dict[int | str, list[dict[str, Any]]]] = {
         number: {} for number in names
     }
     for item in content['annotations']:
         category = item.get('category_id') if isinstance(item, dict) else None
         owner: Any = item.get('image_id') if isinstance(item, dict) else None
-        known = type(category) is int and type(owner) is int
+        known = type(category) is int and type(owner) in (int, str)
         if not known or category not in names or owner not in images:
             raise ValueError(
                 f'{path}: an annotation belongs to the image {owner!r} and the category '

@@ -1,5 +1,6 @@
 """Few-shot episodes from any segmentation data set."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -112,7 +113,7 @@ class EpisodicDataset(Dataset[Any]):
         num_episodes: int | None = None,
         seed: int | Sequence[int] | None = None,
         sampling: str | None = None,
-        split_file: str | None = None,
+        split_file: str | os.PathLike[str] | None = None,
         ignored_support: Literal['ignore', 'background'] | None = None,
         fold: int | None = None,
         num_folds: int = 4,
@@ -136,10 +137,10 @@ class EpisodicDataset(Dataset[Any]):
         flag('allow_missing_classes', allow_missing_classes)
         whole_number('num_folds', num_folds, 1)
         texts('background_classes', background_classes)
-        if split_file is not None and not isinstance(split_file, str):
+        if split_file is not None and not isinstance(split_file, (str, os.PathLike)):
             raise ValueError(f'split_file={split_file!r}: expected a path')
         if workers is not None:
-            whole_number('workers', workers, 1)
+            whole_number('workers', workers, 0)
         if seed is None and split == 'base':
             seed = 0
         chosen = dict(
@@ -201,7 +202,7 @@ class EpisodicDataset(Dataset[Any]):
         )
         pairs = left_out = None
         if split_file is not None:
-            path = split_file.replace('{fold}', str(self.fold))
+            path = os.fspath(split_file).replace('{fold}', str(self.fold))
             pairs = split_pairs(path, self.dataset, class_ids)
         if remove_novel_images:
             novel = set(classes_of('novel'))

@@ -14,7 +14,7 @@ from prettytable import PrettyTable
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from ..utils.checks import texts
+from ..utils.checks import texts, whole_number
 from .bootstrap import bootstrap_interval
 from .protocols import Protocol, get_protocol
 from .results import write_report
@@ -56,12 +56,10 @@ class FewShotIoUMetric(BaseMetric):
     ) -> None:
         super().__init__(**kwargs)
         self.departures = texts('departures', departures)
-        if type(ignore_index) is not int:
-            raise ValueError(f'ignore_index={ignore_index!r}: expected an integer')
         if out_file is not None and not isinstance(out_file, (str, os.PathLike)):
             raise ValueError(f'out_file={out_file!r}: expected the path of a JSON file')
         self.out_file = out_file
-        self.ignore_index = ignore_index
+        self.ignore_index = whole_number('ignore_index', ignore_index, -100)
         self._running: dict[int, list[int]] = {}
 
     def process(

@@ -4,8 +4,8 @@ The affinity exp(t cos(F_i, F_j)) belongs to the query alone: it is the same in 
 self-support passes and for every episode with that query, and symmetric. Cosines lie in
 [-1, 1], so the exponential needs no running maximum.
 
-Sums are finite for finite features of float32 up to 1e12 and temperatures up to 50, and
-for any number of pixels; float16 would overflow, so the head casts before.
+Sums are finite for features of float32 up to 1e9, temperatures up to 50 and 60 million
+pixels (the three multiply); float16 would overflow, so the head casts before.
 
 Shapes: B episodes, C channels, n pixels.
 """

@@ -39,4 +39,7 @@ def check_archive(source: str | os.PathLike[str] | BinaryIO, size: int) -> None:
             f'its zip archive is damaged ({type(error).__name__}: {error})'
         ) from error
     if damaged is not None:
-        raise ValueError(f'the checksum of {damaged!r} in it is wrong')
+        raise ValueError(
+            f'the checksum of {damaged!r} in it is wrong, or was left out when it was '
+            'saved (torch.serialization.set_crc32_options)'
+        )

@@ -76,9 +76,8 @@ def test_hooks_have_the_versions_of_the_tests():
     hooks = yaml.safe_load((ROOT / '.pre-commit-config.yaml').read_text())
     revisions = {repo['repo'].split('/')[-1]: repo['rev'] for repo in hooks['repos']}
     pinned = dict(
-        line.split('==')
-        for line in (ROOT / 'requirements/tests.txt').read_text().split()
-        if '==' in line
+        line.partition(';')[0].split('==')
+        for line in (ROOT / 'requirements/tests.txt').read_text().splitlines()
     )
     assert revisions['ruff-pre-commit'] == f'v{pinned["ruff"]}'
     assert revisions['codespell'] == f'v{pinned["codespell"]}'

@@ -1,6 +1,7 @@
 """HSNet's split lists: nothing in them is run or opened, and what is read is there."""
 
 import io
+import os
 import pickle
 import pickletools
 from pathlib import Path
@@ -125,12 +126,20 @@ NAMES = st.sampled_from(
 
 @inputs(60)
 @given(name=NAMES, suffix=st.sampled_from(('.txt', '.pkl')))
-def test_names_are_compared_and_never_opened(name, suffix, reading):
+def test_strange_names_are_of_no_image(name, suffix, reading):
     data = pickle.dumps({0: [name]})
     if suffix == '.txt':
         data = f'{name}__01\n'.encode('utf-8', 'surrogatepass')
-    # no image of the data set is called so
     assert reading(data, suffix) is not None
+
+
+@pytest.mark.parametrize('suffix', ['.txt', '.pkl'])
+def test_names_are_compared_and_never_opened(tmp_path, reading, suffix):
+    # whoever opened this would wait for a writer, and fail by the deadline
+    os.mkfifo(tmp_path / '2007_000032.jpg')
+    name = str(tmp_path / '2007_000032.jpg')
+    data = pickle.dumps({0: [name]}) if suffix == '.pkl' else f'{name}__01\n'.encode()
+    assert reading(data, suffix) is None
 
 
 def test_a_link_to_something_else_is_read_as_a_list_or_refused(tmp_path):
@@ -154,23 +163,35 @@ def bomb(levels: int) -> bytes:
     'data',
     [
         bomb(30),
-        pickle.dumps({c: ['a.jpg'] * 1 for c in range(10)}).replace(b'a.jpg', b'a' * 5),
+        pickle.dumps(dict.fromkeys(range(30_000), ['a'] * 30_000)),
         b'\x80\x04' + b'(' * 10**6 + b'.',
         b'\x80\x04}K\x00]' + b'\x94' * 10 + b'r\xff\xff\xff\x7f' + b's.',
         b'\x80\x04\x8e' + (2**60).to_bytes(8, 'little') + b'.',
         b'\x80\x04\x8b' + (2**31 - 1).to_bytes(4, 'little') + b'.',
         pickle.dumps({0: [['a'] * 10**5] * 1000}),
     ],
-    ids=['nested', 'names', 'marks', 'memo', 'long-bytes', 'long-number', 'repeated'],
+    ids=['nested', 'pairs', 'marks', 'memo', 'long-bytes', 'long-number', 'repeated'],
 )
-def test_bombs_are_refused(data, reading):
-    assert reading(data, '.pkl') is not None
+def test_bombs_are_refused(data, parsing):
+    assert parsing(data) is not None
 
 
 def test_a_list_of_the_right_images_is_read(reading):
     lists = {0: ['x/2007_000032.jpg'], 3: ['2007_000033.jpg', '2007_000032.jpg']}
     assert reading(pickle.dumps(lists), '.pkl') is None
     np.testing.assert_array_equal(match_images(['a__b'], IMAGES, 'here'), [2])
+
+
+def parse(folder: Path, data: bytes) -> None:
+    (folder / 'list.pkl').write_bytes(data)
+    read_split_file(folder / 'list.pkl')
+
+
+@pytest.fixture(scope='module')
+def parsing(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('split')
+    with Sandbox(lambda *args: parse(folder, *args)) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(scope='module')
