@@ -75,13 +75,17 @@ def main() -> None:
         cfg.work_dir = str(Path('work_dirs', Path(args.config).stem, *parts))
     if args.amp:
         set_amp(cfg)
+    start_from = None
     if args.resume == 'auto':
+        start_from = cfg.get('load_from')
         cfg.resume, cfg.load_from = True, None
     elif args.resume:
         cfg.resume, cfg.load_from = True, args.resume
     if cfg.get('resume') and not cfg.setdefault('default_hooks', {}).get('resume'):
         # it is also what keeps an unsafe checkpoint from being read
         cfg.default_hooks['resume'] = dict(type='ExactResumeHook')
+    if start_from:
+        cfg.default_hooks['resume']['start_from'] = start_from
     check_pretrained(cfg)
     with built_from(cfg):
         runner = Runner.from_cfg(cfg)

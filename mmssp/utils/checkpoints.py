@@ -4,6 +4,7 @@ Importing this module makes mmengine read files and ``http(s)`` URLs likewise, w
 is asked to: for tests, resumed training and initial weights (``init_cfg``).
 """
 
+import hashlib
 import os
 import re
 import zipfile
@@ -170,9 +171,12 @@ def load_from_http(filename: str, map_location: MapLocation = None) -> dict[str,
         ValueError: See :func:`read_checkpoint`.
         OSError: It cannot be downloaded.
     """
-    name = re.sub(r'[^\w.-]', '_', filename.split('://', 1)[1].split('?')[0])
-    path = Path(torch.hub.get_dir(), 'checkpoints', 'mmssp', name[-200:])
-    if dist.get_rank() == 0 and not path.is_file():
+    # the whole URL counts: what differs after a question mark may be another file
+    digest = hashlib.sha256(filename.encode()).hexdigest()[:16]
+    name = re.sub(r'[^\w.-]', '_', filename.split('?')[0].rpartition('/')[2])[-100:]
+    path = Path(torch.hub.get_dir(), 'checkpoints', 'mmssp', f'{digest}_{name}')
+    # once on each machine
+    if int(os.environ.get('LOCAL_RANK', 0)) == 0 and not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:  # whole or not at all
             torch.hub.download_url_to_file(filename, str(path), progress=False)

@@ -19,6 +19,12 @@ UNBUILDABLE = (
 """What constructors raise for arguments that they do not expect."""
 # of torch.distributed, by name: importing torch takes seconds
 DISTRIBUTED_ERRORS = ('DistBackendError', 'DistNetworkError', 'DistStoreError')
+LOST = re.compile(
+    'closed by peer|reset by peer|broken pipe|connection refused|connection was likely '
+    'closed|failed to recv|remote process exit|timed out',
+    re.IGNORECASE,
+)
+"""How they say that the other end is gone; they have many other reasons."""
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -67,9 +73,9 @@ def lost_process(error: BaseException) -> str | None:
     rank = os.environ.get('RANK')
     by_name = type(error).__name__ in DISTRIBUTED_ERRORS
     by_text = isinstance(error, RuntimeError) and 'gloo' in str(error)
-    if rank is None or not (by_name or by_text):
+    if rank is None or not (by_name or by_text) or not LOST.search(str(error)):
         return None
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    first = str(error).strip().splitlines()[0]
     return (
         f'rank {rank}: another process of the job ended or cannot be reached; see what '
         f'it printed, or the system log if it was killed ({first})'

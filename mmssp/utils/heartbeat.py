@@ -32,7 +32,9 @@ class Heartbeat:
     """Says that this process is there, and ends it when another is not.
 
     Rank 0 watches all, the others rank 0 and what it has found. Silence is counted in
-    looks, not by the clock, so that a job that was suspended as a whole goes on.
+    looks, not by the clock, so that a job that was suspended as a whole goes on. One
+    thread looks, another one counts the time in which it does not come back: a store
+    whose host is frozen never answers.
 
     Args:
         store: Shared by the processes of the job, by nothing else.
@@ -57,20 +59,35 @@ class Heartbeat:
         self._silence = dict.fromkeys([0] if rank else range(1, world_size), 0)
         self._last = dict.fromkeys(self._silence, 0)
         self._failed = 0
+        self._looked = 0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name='heartbeat', daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=work, name='heartbeat', daemon=True)
+            for work in (self._keep_looking, self._watch_the_looking)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """No more beats; to be called by all processes together."""
         self._stop.set()
-        self._thread.join(timeout=self.interval)
+        for thread in self._threads:
+            thread.join(timeout=self.interval)
 
-    def _run(self) -> None:
+    def _keep_looking(self) -> None:
         while not self._stop.wait(self.interval):
             gone = self._look()
+            self._looked += 1
             if gone and not self._stop.is_set():
                 self._end(gone)
+
+    def _watch_the_looking(self) -> None:
+        before, stuck = 0, 0
+        while not self._stop.wait(self.interval):
+            stuck = stuck + 1 if self._looked == before else 0
+            before = self._looked
+            if stuck >= self.looks:
+                self._end('the machine of rank 0')
 
     def _look(self) -> str | None:
         """Beat, and listen to the others; who is gone, in words."""

@@ -1,5 +1,6 @@
 """Resuming with parts other than ours: several optimizers, any data set, any model."""
 
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -67,7 +68,14 @@ class Stop(Hook):
             raise InterruptedError
 
 
-def build(work_dir: Path, name: str, stop: int = 0, **options) -> Runner:
+def build(
+    work_dir: Path,
+    name: str,
+    stop: int = 0,
+    start_from: str | None = None,
+    loop: dict = dict(),
+    **options,
+) -> Runner:
     torch.manual_seed(0)
     model = TwoPlayers()
     optimizers = dict(
@@ -85,14 +93,14 @@ def build(work_dir: Path, name: str, stop: int = 0, **options) -> Runner:
             sampler=dict(type='InfiniteEpisodeSampler'),
             collate_fn=dict(type='pseudo_collate'),
         ),
-        train_cfg=dict(type='IterBasedTrainLoop', max_iters=ITERS),
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=ITERS, **loop),
         optim_wrapper=OptimWrapperDict(
             **{name: OptimWrapper(each) for name, each in optimizers.items()}
         ),
         param_scheduler=dict(one=schedule, two=schedule),
         default_hooks=dict(
             checkpoint=dict(type='DurableCheckpointHook', by_epoch=False, interval=2),
-            resume=dict(type='ExactResumeHook'),
+            resume=dict(type='ExactResumeHook', start_from=start_from),
         ),
         custom_hooks=[Stop(stop)],
         randomness=dict(seed=3),
@@ -135,6 +143,28 @@ def test_nothing_that_was_trained_on_is_loaded_again(resumed):
 def test_all_checkpoints_are_kept_unless_told_otherwise(resumed, tmp_path):
     found = {path.name for path in tmp_path.glob('iter_*.pth')}
     assert found == {f'iter_{n}.pth' for n in (2, 4, 6, 8, 9)}
+
+
+def test_a_loop_that_skips_by_itself_is_resumed(tmp_path):
+    if 'fast_forward_on_resume' not in signature(IterBasedTrainLoop).parameters:
+        pytest.skip('an option of newer versions of mmengine')
+    loop = dict(fast_forward_on_resume=True)
+    with pytest.raises(InterruptedError):
+        build(tmp_path, 'stopped', stop=7, loop=loop).train()
+    runner = build(tmp_path, 'resumed', loop=loop, resume=True)
+    runner.train()
+    assert runner.train_dataloader.dataset.loaded == list(range(12, 2 * ITERS))
+
+
+def test_without_a_checkpoint_the_given_weights_are_the_first(tmp_path):
+    weights = tmp_path / 'weights.pth'
+    other = TwoPlayers()
+    torch.save(dict(state_dict=other.state_dict(), meta={}), weights)
+    runner = build(tmp_path / 'work', 'first', start_from=str(weights), resume=True)
+    runner.call_hook('before_run')
+    runner.load_or_resume()
+    for own, given in zip(runner.model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(own, given)
 
 
 def test_chance_differs_between_iterations_and_processes(resumed, monkeypatch):

@@ -181,6 +181,17 @@ def test_another_loss_can_be_put_in():
     torch.testing.assert_close(both, sum(separate))
 
 
+def test_binary_cross_entropy_is_mmsegs():
+    loss = dict(type='CrossEntropyLoss', use_sigmoid=True, avg_non_ignore=True)
+    model, batch = head(loss_decode=loss), random_batch()
+    matched = model.match(
+        batch['query_features'], batch['support_features'], batch['support_mask']
+    )
+    logits = model.upsample(matched['final'], batch['query_mask'].shape[-2:])
+    expected = MODELS.build(loss)(logits, batch['query_mask'].long())
+    torch.testing.assert_close(model.loss(**batch)['loss_final'], expected)
+
+
 @pytest.mark.parametrize('content', [0, 1, 255])
 def test_masks_without_a_target_give_finite_losses_and_gradients(content):
     inputs = random_batch()

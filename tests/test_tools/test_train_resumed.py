@@ -5,9 +5,7 @@ import os
 import random
 import re
 import shutil
-import socket
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from processes import environment
 from resume_parts import ADAMW, REPO, SGD, train, trained_episodes, write_config
 from tiny_data import write_voc
 
@@ -297,19 +296,9 @@ def test_copied_work_dir_leaves_the_first_one_alone(config, copy, straight):
 
 def train_in_two_processes(config: Path, work_dir: Path, *args, **env: str):
     """tools/dist_train.sh on a free port: exit code and what it printed."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    tests = [str(REPO / 'tests'), str(REPO), os.environ.get('PYTHONPATH', '')]
-    own = dict(
-        PYTHONPATH=os.pathsep.join(tests),
-        OMP_NUM_THREADS='1',
-        PYTHON=sys.executable,
-        PORT=str(port),
-    )
     done = subprocess.run(
         [REPO / 'tools' / 'dist_train.sh', config, '2', '--work-dir', work_dir, *args],
-        env={**os.environ, **own, **env},
+        env=environment(**env),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -94,7 +94,10 @@ class DistBackendError(RuntimeError):
     """Named as torch.distributed's."""
 
 
-@pytest.mark.parametrize('error', [RuntimeError(GLOO), DistBackendError('NCCL error')])
+REMOTE = 'NCCL error: remote process exiting prematurely'
+
+
+@pytest.mark.parametrize('error', [RuntimeError(GLOO), DistBackendError(REMOTE)])
 def test_a_lost_process_is_said_in_one_sentence(error, monkeypatch):
     monkeypatch.setenv('RANK', '3')
     message = lost_process(error)
@@ -105,5 +108,8 @@ def test_a_lost_process_is_said_in_one_sentence(error, monkeypatch):
 def test_other_errors_and_other_jobs_are_left_alone(monkeypatch):
     monkeypatch.setenv('RANK', '3')
     assert lost_process(RuntimeError('out of memory')) is None
+    # the cause is on other lines, so all of them are to be seen
+    duplicate = DistBackendError('NCCL error: invalid usage\nDuplicate GPU detected')
+    assert lost_process(duplicate) is None
     monkeypatch.delenv('RANK')
     assert lost_process(RuntimeError(GLOO)) is None

@@ -36,7 +36,9 @@ def test_a_slow_process_is_waited_for():
     forked(2, slow_rank)
 
 
-def vanishing_rank(rank: int, port: int, folder: Path, vanishing: int) -> None:
+def vanishing_rank(
+    rank: int, port: int, folder: Path, vanishing: int, is_host: bool
+) -> None:
     """A machine without power closes no connection, like a process that is stopped."""
     sys.stderr = (folder / f'{rank}.txt').open('w')
     os.environ.update(
@@ -44,7 +46,7 @@ def vanishing_rank(rank: int, port: int, folder: Path, vanishing: int) -> None:
         MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port),
     )  # fmt: skip
     store = torch.distributed.TCPStore(
-        '127.0.0.1', port, is_master=False, wait_for_workers=False
+        '127.0.0.1', port, is_master=is_host, wait_for_workers=False
     )
     torch.distributed.init_process_group('gloo', store=store, rank=rank, world_size=3)
     watch_each_other()
@@ -55,16 +57,20 @@ def vanishing_rank(rank: int, port: int, folder: Path, vanishing: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('vanishing', [0, 1])
-def test_a_vanished_process_ends_the_others(vanishing, tmp_path):
+@pytest.mark.parametrize(('vanishing', 'host'), [(0, None), (1, None), (0, 0), (1, 0)])
+def test_a_vanished_process_ends_the_others(vanishing, host, tmp_path):
     port = free_port()
-    # as torchrun, which has the store in a process of its own
-    store = torch.distributed.TCPStore(
-        '127.0.0.1', port, is_master=True, wait_for_workers=False
-    )
+    store = None
+    if host is None:
+        # as torchrun may, which then has the store in a process of its own
+        store = torch.distributed.TCPStore(
+            '127.0.0.1', port, is_master=True, wait_for_workers=False
+        )
     context = multiprocessing.get_context('fork')
     ranks = [
-        context.Process(target=vanishing_rank, args=(rank, port, tmp_path, vanishing))
+        context.Process(
+            target=vanishing_rank, args=(rank, port, tmp_path, vanishing, rank == host)
+        )
         for rank in range(3)
     ]
     for process in ranks:

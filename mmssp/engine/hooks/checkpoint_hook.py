@@ -1,6 +1,7 @@
 """Checkpoints that are whole whenever a training is stopped."""
 
 from collections import deque
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ class DurableCheckpointHook(CheckpointHook):
 
     Args:
         *args: As for mmengine's hook.
-        backend_args: As there; local files that are written so by default.
+        backend_args: As there; by default, local files that are written so, and whatever
+            the prefix of another ``out_dir`` says.
         **kwargs: As for mmengine's hook.
     """
 
@@ -36,7 +38,9 @@ class DurableCheckpointHook(CheckpointHook):
     def __init__(
         self, *args: Any, backend_args: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        backend_args = backend_args or dict(backend='durable')
+        if backend_args is None and ':/' not in str(kwargs.get('out_dir')):
+            # other places than local folders are found by their prefix
+            backend_args = dict(backend='durable')
         super().__init__(*args, backend_args=backend_args, **kwargs)
 
     def before_train(self, runner: Runner) -> None:
@@ -60,14 +64,19 @@ class DurableCheckpointHook(CheckpointHook):
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
         super()._save_best_checkpoint(runner, metrics)
-        self.file_backend.remove_now()
+        self._remove_replaced()
+
+    def _remove_replaced(self) -> None:
+        best = {getattr(self, 'best_ckpt_path', None)}
+        best.update(getattr(self, 'best_ckpt_path_dict', {}).values())
+        self.file_backend.remove_now(best)
 
     def _save_checkpoint_with_step(
         self, runner: Runner, step: int, meta: dict[str, Any]
     ) -> None:
         # The new best one is there: what it replaces can go. Not after the next file,
         # which says which one is the best: stopped in between, nobody would remove it.
-        self.file_backend.remove_now()
+        self._remove_replaced()
         if self.max_keep_ckpts > 0:
             kept = [*(other for other in self.keep_ckpt_ids if other != step), step]
             # With those that go next: stopped before that, resuming removes them.
@@ -94,11 +103,11 @@ class DurableCheckpointHook(CheckpointHook):
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
             for old in set(kept) - set(self.keep_ckpt_ids):
                 self.file_backend.remove(self._at_home(self.filename_tmpl.format(old)))
-            self.file_backend.remove_now()
+            self._remove_replaced()
 
 
 class _RemoveLater:
-    """A file backend that removes files when it is told to, in the first process."""
+    """A file backend that removes when it is told to, in the first process."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
@@ -107,11 +116,19 @@ class _RemoveLater:
     def remove(self, path: str) -> None:
         self._waiting.append(path)
 
-    def remove_now(self) -> None:
+    # checkpoints of some strategies are folders
+    rmtree = remove
+
+    def remove_now(self, keep: Container[str | None] = ()) -> None:
+        """Remove what waits, but what was written anew under its name since."""
         while self._waiting:
             path = self._waiting.pop()
-            if is_main_process() and self._backend.isfile(path):
+            if path in keep or not is_main_process():
+                continue
+            if self._backend.isfile(path):
                 self._backend.remove(path)
+            elif self._backend.isdir(path):
+                self._backend.rmtree(path)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)

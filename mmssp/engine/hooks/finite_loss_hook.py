@@ -21,9 +21,9 @@ class FiniteLossHook(Hook):
     What it costs: the loss, one number, is read after each iteration. mmengine's
     RuntimeInfoHook, which every Runner has, reads it before for the log, and that is when
     the process waits for the GPU; it does not wait a second time. With several processes,
-    one number is summed up over them, so that all end together with the message of the
-    one that saw it. When a checkpoint is saved, its weights, then in the CPU's memory,
-    are looked through once.
+    one number is summed up over them, for which each waits for the others in every
+    iteration, so that all end together with the message of the one that saw it. When a
+    checkpoint is saved, its weights, then in the CPU's memory, are looked through once.
     """
 
     # Before checkpoints are saved.

@@ -532,7 +532,9 @@ class SSPHead(BaseDecodeHead):
         for term in terms:
             options = dict(weight=weight, ignore_index=self.ignore_index)
             if getattr(term, 'avg_non_ignore', False):
-                options['avg_factor'] = pixels
+                # binary cross-entropy has a number for each channel
+                channels = logits.shape[1] if getattr(term, 'use_sigmoid', False) else 1
+                options['avg_factor'] = pixels * channels
             total = total + term(logits, truth, **options)
         return total
 
