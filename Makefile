@@ -3,7 +3,7 @@
 #
 # make test: the tests that take seconds        make lint: ruff and codespell
 # make test-all: all of them                    make types: mypy, strict
-# make coverage: all, lines and branches        make format: mend what ruff can
+# make coverage: lines and branches             make format: mend what ruff can
 # make test-official: on the official stack     make docs: docs/_build/html/index.html
 # make fuzz: many more broken inputs            make wheel: dist/mmssp-….whl
 PYTHON ?= python3
@@ -64,9 +64,10 @@ test: $(STAMP)
 test-all: $(STAMP)
 	$(PY) -m pytest $(TESTS)
 
-# processes that tests start, such as tools and workers, included
+# by the quick tests, processes that they start included; watching makes them half as fast
 coverage: $(STAMP)
-	$(PY) -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90 $(TESTS)
+	$(PY) -m pytest -m 'not slow' --cov --cov-report=term:skip-covered --cov-fail-under=90 \
+	    $(TESTS)
 
 # the wall against bad input, with many more inputs for each test; MMSSP_FUZZ=20000 takes hours
 MMSSP_FUZZ ?= 2000
