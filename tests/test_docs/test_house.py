@@ -1,6 +1,7 @@
 """Makefile, workflows, hooks and pages agree with one another."""
 
 import re
+import shlex
 
 import pytest
 import yaml
@@ -17,7 +18,7 @@ def makefile_targets() -> set[str]:
 
 def asked_for(command: str) -> set[str]:
     """Targets in ``make A B VARIABLE=value``."""
-    words = command.partition('#')[0].split()
+    words = shlex.split(command, comments=True)
     assert words[0] == 'make'
     return {word for word in words[1:] if '=' not in word}
 
