@@ -208,7 +208,7 @@ def test_unsafe_checkpoint_is_refused_unread(named, config, copy, tmp_path):
     code, output = train(config, copy, *args)
     assert code == 1
     assert last_line(output).startswith('error: ')
-    assert 'iter_8.pth asks for' in last_line(output)
+    assert 'iter_8.pth holds' in last_line(output)
     assert 'so it is refused' in last_line(output)
     assert not (tmp_path / 'touched').exists()
 
