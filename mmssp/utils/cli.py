@@ -52,10 +52,10 @@ def run(main: Callable[[], None]) -> None:
         message = lost or _system_error(error) or explanation(error, folders)
         if message is None or os.environ.get('MMSSP_TRACEBACK'):
             raise
+        sys.stdout.flush()  # so that the error comes last where both go into one file
         print(f'error: {message}', file=sys.stderr)
         if lost:
             # a group that lost a process may wait for it when Python takes it down
-            sys.stdout.flush()
             sys.stderr.flush()
             os._exit(1)
         sys.exit(1)
