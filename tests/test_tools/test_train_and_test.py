@@ -9,18 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_data import write_voc
+from commands import exit_code
+from tiny_data import SMALL_MODEL, write_voc
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 CONFIG = """
-_base_ = '{configs}/ssp_r50_pascal5i_1shot.py'
-model = dict(
-    backbone=dict(
-        _delete_=True, type='ResNet', depth=18, num_stages=2, strides=(1, 2),
-        dilations=(1, 1), out_indices=(1,), norm_eval=True,
-    ),
-    decode_head=dict(in_channels=128),
-)
 root = '{root}'
 crop = [
     dict(type='LoadImage'),
@@ -47,22 +40,16 @@ def config(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('tools')
     root = write_voc(folder / 'voc')
     path = folder / 'tiny.py'
-    path.write_text(CONFIG.format(configs=TOOLS.parent / 'configs', root=root))
+    path.write_text(SMALL_MODEL + CONFIG.format(root=root))
     return path
 
 
 @pytest.fixture
-def tool(monkeypatch, capsys):
+def tool(capsys):
     """Run a tool in this process: (exit code, what it printed to stderr)."""
 
     def run(name: str, *args) -> tuple[int, str]:
-        monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
-        code = 0
-        try:
-            runpy.run_path(str(TOOLS / name), run_name='__main__')
-        except SystemExit as end:
-            code = end.code
-        return code, capsys.readouterr().err
+        return exit_code(TOOLS / name, *args), capsys.readouterr().err
 
     return run
 
