@@ -24,9 +24,9 @@ import mmssp
 from mmssp.datasets import EpisodicDataset, episode_collate
 from mmssp.evaluation import get_protocol
 from mmssp.models import FewShotEncoderDecoder
-from mmssp.utils.checkpoints import load_for_test
-from mmssp.utils.cli import run
-from mmssp.utils.config import load_config, set_episodes
+from mmssp.runtime.checkpoints import load_for_test
+from mmssp.runtime.config import load_config, set_episodes
+from mmssp.utils.command import run
 from mmssp.visualization import draw_episode_panel, stack_panels, to_rgb, write_png
 
 ROOT = Path(__file__).resolve().parents[1]

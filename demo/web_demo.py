@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mmengine.logging import MMLogger
 
-from mmssp.utils.cli import run
+from mmssp.utils.command import run
 
 DEFAULT = 'ssp_efficientnet-lite0'
 

@@ -19,12 +19,12 @@ import mmssp  # noqa: F401  first of all: it checks what the others need
 import ray
 
 from mmssp.apis import FewShotInferencer
-from mmssp.apis.folder import assemble, predict_items
-from mmssp.apis.inputs import InputItem, list_inputs
-from mmssp.apis.output_folder import prepare_output
-from mmssp.apis.support_files import find_support
-from mmssp.apis.writers import read_record
-from mmssp.utils.cli import run
+from mmssp.apis.folder.inputs import InputItem, list_inputs
+from mmssp.apis.folder.output_folder import prepare_output
+from mmssp.apis.folder.prediction import assemble, predict_items
+from mmssp.apis.folder.writers import read_record
+from mmssp.apis.support.support_files import find_support
+from mmssp.utils.command import run
 
 
 class Predictor:

@@ -3,17 +3,30 @@
 Importing the package registers all its components in mmseg's registries.
 """
 
+import sys
+
+from ._moved import MovedFinder
 from .utils.dependencies import check_dependencies, quiet_imports
 
 with quiet_imports():
     check_dependencies()
-    from . import datasets, engine, evaluation, models, visualization
-    from .utils import checkpoints  # noqa: F401  makes mmengine read them safely
-    from .utils.safe_globals import allow_mmengine_checkpoints
+    from . import (
+        datasets,
+        engine,
+        evaluation,
+        models,
+        protocols,
+        runtime,
+        visualization,
+    )
+    from .runtime import checkpoints  # noqa: F401  makes mmengine read them safely
+    from .runtime.safe_globals import allow_mmengine_checkpoints
 
     allow_mmengine_checkpoints()
 
 from .version import __version__
+
+sys.meta_path.append(MovedFinder())
 
 __all__ = [
     '__version__',
@@ -21,5 +34,7 @@ __all__ = [
     'engine',
     'evaluation',
     'models',
+    'protocols',
+    'runtime',
     'visualization',
 ]

@@ -21,7 +21,7 @@ def main() -> None:
     elif words and words[0] == '--version':
         print(mmssp.__version__)
     elif words and words[0] == 'predict':
-        from mmssp.apis import cli
+        from mmssp.apis.folder import cli
 
         cli.main(words[1:], prog='python -m mmssp predict')
     else:
@@ -32,6 +32,6 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    from mmssp.utils.cli import run
+    from mmssp.utils.command import run
 
     run(main)

@@ -21,7 +21,7 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS, MODELS
 from torch import Tensor, nn
 
-from mmssp.utils.durable_backend import DurableLocalBackend
+from mmssp.runtime.durable_backend import DurableLocalBackend
 
 CONFIG = """
 _base_ = '{configs}/ssp_r50_pascal5i_1shot.py'

@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 from tiny_data import write_coco, write_voc
 
 from mmssp.datasets import COCO20iDataset
-from mmssp.utils.config import episodic_datasets, set_episodes
+from mmssp.runtime.config import episodic_datasets, set_episodes
 
 CONFIGS = sorted((Path(__file__).parents[1] / 'configs').glob('*.py'))
 EVERY_FILE = sorted((Path(__file__).parents[1] / 'configs').rglob('*.py'))

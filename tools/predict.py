@@ -3,8 +3,8 @@
 import mmssp  # noqa: F401  first of all: it checks what the others need
 
 # isort: split
-from mmssp.apis.cli import main
-from mmssp.utils.cli import run
+from mmssp.apis.folder.cli import main
+from mmssp.utils.command import run
 
 if __name__ == '__main__':
     run(main)

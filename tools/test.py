@@ -12,9 +12,8 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmssp.evaluation import PROTOCOLS, FewShotIoUMetric
-from mmssp.utils.checkpoints import load_for_test, training_departures
-from mmssp.utils.cli import run
-from mmssp.utils.config import (
+from mmssp.runtime.checkpoints import load_for_test, training_departures
+from mmssp.runtime.config import (
     built_from,
     few_shot_metric,
     load_config,
@@ -24,12 +23,13 @@ from mmssp.utils.config import (
     set_runs,
     show_episodes,
 )
-from mmssp.utils.launch import (
+from mmssp.runtime.launch import (
     add_launcher,
     leave_together,
     set_launcher,
     watch_each_other,
 )
+from mmssp.utils.command import run
 
 
 def parse_args() -> argparse.Namespace:

@@ -28,8 +28,8 @@ from mmssp.evaluation.fold_results import (
     read_fold,
 )
 from mmssp.evaluation.results import check_writable, write_report
-from mmssp.utils.cli import run
-from mmssp.utils.config import load_config
+from mmssp.runtime.config import load_config
+from mmssp.utils.command import run
 
 TOOLS = Path(__file__).resolve().parent
 OWN = {

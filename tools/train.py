@@ -9,21 +9,21 @@ import mmssp  # noqa: F401  first of all: it checks what the others need
 from mmengine.config import DictAction
 from mmengine.runner import Runner
 
-from mmssp.utils.checkpoints import check_pretrained
-from mmssp.utils.cli import run
-from mmssp.utils.config import (
+from mmssp.runtime.checkpoints import check_pretrained
+from mmssp.runtime.config import (
     built_from,
     episodic_datasets,
     load_config,
     set_amp,
     set_episodes,
 )
-from mmssp.utils.launch import (
+from mmssp.runtime.launch import (
     add_launcher,
     leave_together,
     set_launcher,
     watch_each_other,
 )
+from mmssp.utils.command import run
 
 
 def parse_args() -> argparse.Namespace:

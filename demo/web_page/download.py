@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from mmssp.apis.result import Result
-from mmssp.datasets.coco_masks import label_palette
+from mmssp.datasets.coco.coco_masks import label_palette
 from mmssp.utils.files import atomic_path
 
 README = """\

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
-from mmssp.apis.annotations import Box, to_mask
+from mmssp.apis.annotations.conversion import Box, to_mask
 
 AREA = 'The painted area'
 OUTLINE = 'The inside of an outline'

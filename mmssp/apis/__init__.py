@@ -1,6 +1,6 @@
 """Segmenting with a few labelled images: prepare once, predict many times."""
 
-from .annotations import Box, Points, Polygon
+from .annotations.conversion import Box, Points, Polygon
 from .explanation import Explanation
 from .inferencer import FewShotInferencer
 from .result import Result

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from ..models.prototypes import mean_prototypes
 from ..utils.precision import autocast_dtype
-from .annotations import to_mask
+from .annotations.conversion import to_mask
 from .encoding import encode_image
 from .explanation import Explanation
 from .images import read_any_image
 from .models import build_model, fingerprint
 from .result import Result, checked_share
-from .support_bank import Support, load_bank, save_bank
-from .support_check import leave_one_out
+from .support.support_bank import Support, load_bank, save_bank
+from .support.support_check import leave_one_out
 
 TOP_SHARE = 0.01
 """Of a query's pixels, those most like the class, that tell whether it is there."""
@@ -135,7 +135,8 @@ class FewShotInferencer:
                 array (H,W,3) uint8.
             annotations: One for each image: a mask (path, array (H,W), PIL image; 255 is
                 ignored), :class:`Box`, :class:`Polygon`, :class:`Points`, a LabelMe
-                file, or COCO annotations. See :func:`mmssp.apis.annotations.to_mask`.
+                file, or COCO annotations. See
+                :func:`mmssp.apis.annotations.conversion.to_mask`.
             name: Of the class.
             names: Instead of ``name``, the class of each image.
             class_value: Which value of a mask, or label of a LabelMe file, is meant,

@@ -13,9 +13,9 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 from ..models.segmentors import FewShotEncoderDecoder
-from ..utils.checkpoints import check_pretrained, load_weights, read_checkpoint
-from ..utils.cli import explanation
-from ..utils.config import load_config
+from ..runtime.checkpoints import check_pretrained, load_weights, read_checkpoint
+from ..runtime.config import load_config
+from ..utils.command import explanation
 
 PACKAGE = Path(__file__).resolve().parents[1]
 FOLDERS = (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs')

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ..datasets.coco_masks import label_palette
+from ..datasets.coco.coco_masks import label_palette
 from ..visualization.overlay import inner_outline
 from .explanation import Explanation
 

@@ -7,7 +7,7 @@ from .collate import episode_collate
 from .episodes import Episode, EpisodeSampler
 from .episodic_dataset import EpisodicDataset
 from .folds import fold_classes, split_classes
-from .samplers import InfiniteEpisodeSampler
+from .infinite_sampler import InfiniteEpisodeSampler
 from .shapes5i import Shapes5iDataset
 
 __all__ = [

@@ -8,9 +8,9 @@ import mmengine.fileio as fileio
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from . import coco_cache, coco_json
-from .coco_json import BACKGROUND
-from .coco_masks import label_palette
+from .coco import coco_cache, coco_json
+from .coco.coco_json import BACKGROUND
+from .coco.coco_masks import label_palette
 
 
 @DATASETS.register_module()

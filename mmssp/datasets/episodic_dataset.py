@@ -14,7 +14,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..evaluation.protocols import departures, get_protocol
+from ..protocols import departures, get_protocol
 from ..utils.checks import flag, texts, whole_number
 from ..utils.random_state import fixed_random_state
 from .class_index import ClassIndex
@@ -53,7 +53,7 @@ class EpisodicDataset(Dataset[Any]):
     beyond it, so that training need never see an episode twice.
 
     What is None below is as the protocol has it for this data set, see
-    :mod:`mmssp.evaluation.protocols`; what is not, departs from it, and is named beside
+    :mod:`mmssp.protocols`; what is not, departs from it, and is named beside
     the scores.
 
     Args:

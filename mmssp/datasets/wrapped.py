@@ -9,7 +9,7 @@ from mmengine.dataset import Compose
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from ..utils.cli import own_message
+from ..utils.command import own_message
 from .mask_scan import IGNORE
 
 

@@ -1,8 +1,8 @@
 """Protocols, the metric, and what scores mean: intervals, comparisons."""
 
+from ..protocols import PROTOCOLS, Protocol, get_protocol
 from .bootstrap import bootstrap_interval
 from .few_shot_iou_metric import FewShotIoUMetric
-from .protocols import PROTOCOLS, Protocol, get_protocol
 from .scores import pixel_counts, score_run, score_runs
 
 __all__ = [

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from ..protocols import get_protocol
 from ..utils.files import file_name
 from .bootstrap import bootstrap_scores
-from .protocols import get_protocol
 from .scores import score_runs
 
 SETTINGS = ('split', 'fold', 'shots', 'seeds', 'num_episodes')

@@ -14,9 +14,9 @@ from prettytable import PrettyTable
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+from ..protocols import Protocol, get_protocol
 from ..utils.checks import texts, whole_number
 from .bootstrap import bootstrap_interval
-from .protocols import Protocol, get_protocol
 from .results import write_report
 from .scores import pixel_counts, score_runs
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..protocols import get_protocol
 from .bootstrap import bootstrap_scores
-from .protocols import get_protocol
 from .results import read_results
 
 PLACE = '{fold}'

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from ..protocols import get_protocol
 from ..utils.files import atomic_path
 from ..utils.json_files import read_json
-from .protocols import get_protocol
 from .scores import score_runs
 
 ORIGIN = 'expected a file that tools/test.py --out wrote'

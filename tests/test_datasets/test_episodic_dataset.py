@@ -14,7 +14,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from mmssp.datasets.collate import episode_collate
-from mmssp.datasets.samplers import InfiniteEpisodeSampler
+from mmssp.datasets.infinite_sampler import InfiniteEpisodeSampler
 
 CLASSES = ('background', 'cat', 'dog', 'horse', 'cow')
 LOADING = [dict(type='LoadImage'), dict(type='LoadMask')]
@@ -255,7 +255,7 @@ def test_ranks_share_the_episodes(root, monkeypatch):
     seen = []
     for rank in range(3):
         monkeypatch.setattr(
-            'mmssp.datasets.samplers.get_dist_info', lambda r=rank: (r, 3)
+            'mmssp.datasets.infinite_sampler.get_dist_info', lambda r=rank: (r, 3)
         )
         sampler = InfiniteEpisodeSampler(dataset)
         seen += [i for i, _ in zip(sampler, range(4), strict=False)]

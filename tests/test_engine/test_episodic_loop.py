@@ -17,7 +17,7 @@ from mmssp.datasets.episodes import Episode
 from mmssp.engine.loops import episodic_loop
 from mmssp.engine.loops.episode_plan import plan_visits, share
 from mmssp.evaluation import PROTOCOLS
-from mmssp.utils.config import set_protocol
+from mmssp.runtime.config import set_protocol
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 

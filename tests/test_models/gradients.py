@@ -12,7 +12,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 import mmssp  # noqa: F401  (registers all components)
-from mmssp.utils.launch import leave_together
+from mmssp.runtime.launch import leave_together
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'ssp_r50_pascal5i_1shot.py'
 EPISODES = 4

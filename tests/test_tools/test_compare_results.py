@@ -14,9 +14,8 @@ from pycocotools import mask as mask_utils
 from result_files import make_records, make_report, write_results
 from tiny_data import write_test_config
 
-from mmssp.evaluation import pixel_counts, score_runs
-from mmssp.utils.config import set_episodes, set_protocol
-from mmssp.visualization import compared_episodes
+from mmssp.evaluation import compared_episodes, pixel_counts, score_runs
+from mmssp.runtime.config import set_episodes, set_protocol
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'analysis_tools' / 'compare_results.py'

@@ -14,7 +14,7 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from mmssp.datasets.shapes5i import CLASSES, Shapes5iDataset
-from mmssp.utils.cli import run
+from mmssp.utils.command import run
 
 FOLDER = Path(__file__).parents[2] / 'tools' / 'dataset_converters'
 TRAIN, VAL = 20, 8

@@ -1,12 +1,6 @@
 """Says how many broken inputs were tried."""
 
-import sys
-from pathlib import Path
-
 from sandbox import COUNTS
-
-# its helpers
-sys.path.append(str(Path(__file__).parents[1] / 'test_datasets'))
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

@@ -14,7 +14,7 @@ import cv2
 import torch
 from hypothesis import HealthCheck, settings
 
-from mmssp.utils.cli import explanation
+from mmssp.utils.command import explanation
 
 FUZZ = int(os.environ.get('MMSSP_FUZZ') or 0)
 COUNTS: Counter = Counter()

@@ -17,8 +17,8 @@ from mutations import changed, damaged
 from sandbox import Sandbox, inputs
 from torch import nn
 
-from mmssp.utils import checkpoints
-from mmssp.utils.safe_globals import restricted_pickle
+from mmssp.runtime import checkpoints
+from mmssp.runtime.safe_globals import restricted_pickle
 
 
 def model() -> nn.Module:

@@ -21,9 +21,9 @@ from mutations import broken_json, damaged
 from PIL import Image, ImageDraw
 from sandbox import Sandbox, inputs, left_over
 
+from mmssp.datasets.coco.coco_json import MAX_PIXELS
+from mmssp.datasets.coco.coco_masks import segmentation_rle
 from mmssp.datasets.coco20i import CocoSegDataset
-from mmssp.datasets.coco_json import MAX_PIXELS
-from mmssp.datasets.coco_masks import segmentation_rle
 
 REGION = np.zeros((HEIGHT, WIDTH), bool)
 REGION[4:9, 3:20] = True

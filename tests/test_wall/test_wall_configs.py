@@ -17,8 +17,8 @@ from mutations import STRANGE, broken_json, changed, damaged
 from sandbox import FUZZ, Sandbox, inputs, left_over
 from tiny_data import write_voc
 
-from mmssp.evaluation.protocols import PROTOCOLS, get_protocol
-from mmssp.utils.config import episodic_datasets, load_config, set_protocol, set_runs
+from mmssp.protocols import PROTOCOLS, get_protocol
+from mmssp.runtime.config import episodic_datasets, load_config, set_protocol, set_runs
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 # what no machine has the memory for, and what would be a working value

@@ -14,7 +14,7 @@ from mutations import damaged
 from PIL import Image
 from sandbox import Sandbox, inputs, left_over
 
-from mmssp.apis.annotations import to_mask
+from mmssp.apis.annotations.conversion import to_mask
 from mmssp.apis.images import read_any_image
 from mmssp.datasets.class_index import ClassIndex
 from mmssp.datasets.transforms.loading import LoadMask

@@ -16,16 +16,16 @@ from PIL import Image
 from result_files import make_records, make_report
 from sandbox import Sandbox, inputs, left_over
 
-from mmssp.apis.annotations import to_mask
-from mmssp.apis.contact_sheet import write_contact_sheet
-from mmssp.apis.inputs import InputItem
-from mmssp.apis.output_folder import prepare_output
-from mmssp.apis.support_files import find_support
-from mmssp.apis.writers import read_record, source_state, write_coco, write_csv
+from mmssp.apis.annotations.conversion import to_mask
+from mmssp.apis.folder.contact_sheet import write_contact_sheet
+from mmssp.apis.folder.inputs import InputItem
+from mmssp.apis.folder.output_folder import prepare_output
+from mmssp.apis.folder.writers import read_record, source_state, write_coco, write_csv
+from mmssp.apis.support.support_files import find_support
+from mmssp.evaluation.compared_episodes import decode_prediction
 from mmssp.evaluation.comparison import check_comparable, compare, gains_and_losses
 from mmssp.evaluation.fold_results import mean_over_folds, read_fold
 from mmssp.evaluation.results import read_results
-from mmssp.visualization.compared_episodes import decode_prediction
 
 HEIGHT, WIDTH = 30, 40
 IMAGE = np.zeros((HEIGHT, WIDTH, 3), np.uint8)

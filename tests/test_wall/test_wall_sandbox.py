@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sandbox import Sandbox
 
-from mmssp.evaluation.protocols import get_protocol
+from mmssp.protocols import get_protocol
 
 
 def raise_error(error: BaseException) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mutations import damaged
 from sandbox import Sandbox, inputs, left_over
 
-from mmssp.apis.support_bank import Support, load_bank, save_bank
+from mmssp.apis.support.support_bank import Support, load_bank, save_bank
 from mmssp.utils.array_cache import cached
 
 MODEL = 'f' * 64

@@ -31,7 +31,7 @@ from benchmarks.machine import DTYPES, Setup, describe
 from benchmarks.report import render, write_json
 from mmengine.logging import MMLogger
 
-from mmssp.utils.cli import run
+from mmssp.utils.command import run
 
 # name → the benchmark, and the options it takes
 BENCHMARKS: dict[str, tuple[Callable, tuple[str, ...]]] = {

@@ -18,23 +18,23 @@ from prettytable import PrettyTable
 from torch.utils.data import Dataset
 
 from mmssp.engine.hooks.visualization_hook import panel_name
-from mmssp.evaluation.comparison import (
-    check_comparable,
-    compare,
-    gains_and_losses,
-)
-from mmssp.evaluation.results import check_writable, read_results, write_report
-from mmssp.utils.cli import run
-from mmssp.utils.config import load_config
-from mmssp.utils.files import file_name
-from mmssp.visualization import stack_panels, write_png
-from mmssp.visualization.compared_episodes import (
+from mmssp.evaluation.compared_episodes import (
     common_width,
     decode_prediction,
     draw_compared,
     load_recorded,
     recorded_dataset,
 )
+from mmssp.evaluation.comparison import (
+    check_comparable,
+    compare,
+    gains_and_losses,
+)
+from mmssp.evaluation.results import check_writable, read_results, write_report
+from mmssp.runtime.config import load_config
+from mmssp.utils.command import run
+from mmssp.utils.files import file_name
+from mmssp.visualization import stack_panels, write_png
 
 SHOWN_CLASSES = 20  # printed; --out holds all
 

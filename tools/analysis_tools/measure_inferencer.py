@@ -25,12 +25,12 @@ from mmseg.registry import DATASETS
 from prettytable import PrettyTable
 
 from mmssp.apis import Box, FewShotInferencer, Points
-from mmssp.apis.annotations import to_mask
+from mmssp.apis.annotations.conversion import to_mask
 from mmssp.datasets import EpisodicDataset
 from mmssp.datasets.episodic_dataset import binary_mask
 from mmssp.evaluation import score_run
-from mmssp.utils.cli import run
-from mmssp.utils.config import load_config, set_episodes
+from mmssp.runtime.config import load_config, set_episodes
+from mmssp.utils.command import run
 from mmssp.utils.files import atomic_path
 from mmssp.utils.image_io import read_image
 

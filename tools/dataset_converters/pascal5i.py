@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from mmssp.utils.cli import run
+from mmssp.utils.command import run
 from mmssp.utils.files import atomic_path
 from mmssp.utils.image_io import image_size, read_mask
 from mmssp.utils.parallel import parallel_map

@@ -32,7 +32,7 @@ from shapes5i_drawing.scene import SPLITS, draw_scene
 from shapes5i_drawing.settings import SceneSettings
 
 from mmssp.datasets.shapes5i import CLASSES, Shapes5iDataset
-from mmssp.utils.cli import run
+from mmssp.utils.command import run
 from mmssp.utils.files import atomic_path
 from mmssp.utils.parallel import parallel_map
 

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from mmssp.models.backbones import SSPResNetV1c
-from mmssp.utils.cli import run
+from mmssp.utils.command import run
 from mmssp.utils.files import atomic_path
 from mmssp.version import __version__
 

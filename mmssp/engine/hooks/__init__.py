@@ -1,8 +1,6 @@
-"""Hooks that MMSegmentation lacks."""
+"""Hooks that show how it goes; and, by their names of 0.1, those of the runtime."""
 
-from .checkpoint_hook import DurableCheckpointHook
-from .exact_resume_hook import ExactResumeHook
-from .finite_loss_hook import FiniteLossHook
+from ...runtime import DurableCheckpointHook, ExactResumeHook, FiniteLossHook
 from .progress_bar_hook import ProgressBarHook
 from .visualization_hook import FewShotVisualizationHook
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from ...datasets.episodes import Episode
-from ...datasets.image_views import Visit
+from .image_views import Visit
 
 
 def share(episodes: Mapping[int, Episode], rank: int, world_size: int) -> list[int]:

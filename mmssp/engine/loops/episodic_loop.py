@@ -17,12 +17,12 @@ from torch.utils.data import DataLoader
 
 from ...datasets.episodes import Episode
 from ...datasets.episodic_dataset import EpisodicDataset
-from ...datasets.image_views import ImageViews, Visit
 from ...models.prototypes import mean_prototypes
 from ...models.segmentors import FewShotEncoderDecoder
 from ...utils.memory import free_memory, processes_sharing
 from ...utils.precision import autocast_dtype
 from .episode_plan import Waiting, plan_visits, share, support_keys
+from .image_views import ImageViews, Visit
 
 FREE_SHARE = 0.25
 """Of the memory that is free, for features that wait, where no budget is given."""

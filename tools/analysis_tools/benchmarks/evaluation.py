@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmssp.evaluation import score_run
-from mmssp.utils.config import set_episodes
+from mmssp.runtime.config import set_episodes
 
 from .machine import Setup, matmul_call
 from .models import random_config, random_model

@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmssp.utils.config import load_config
+from mmssp.runtime.config import load_config
 
 from .machine import Setup
 from .scenes import draw_photo

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mmssp.utils.config import load_config, set_episodes
+from mmssp.runtime.config import load_config, set_episodes
 
 from .machine import Setup
 from .models import ROOT

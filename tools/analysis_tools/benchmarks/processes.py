@@ -24,8 +24,8 @@ from torch import distributed
 
 from mmssp.datasets.episodes import Episode
 from mmssp.engine.loops.episode_plan import plan_visits, share
-from mmssp.utils.config import set_episodes
-from mmssp.utils.launch import leave_together, set_launcher
+from mmssp.runtime.config import set_episodes
+from mmssp.runtime.launch import leave_together, set_launcher
 
 from .machine import Setup, usable_cpus
 from .models import photo_batch, random_config, random_model

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import nn
 
-from mmssp.utils.config import few_shot_metric
+from mmssp.runtime.config import few_shot_metric
 
 from .machine import Setup
 from .timing import timed

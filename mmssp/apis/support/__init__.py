@@ -1,0 +1,1 @@
+"""The labelled images: found in folders, checked against each other, kept in files."""

@@ -1,0 +1,1 @@
+"""COCO-style JSON: read, drawn as masks, kept in a cache."""

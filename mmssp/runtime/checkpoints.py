@@ -1,0 +1,329 @@
+"""Checkpoints: read without running anything in them, and fitted to their model.
+
+Importing this module makes mmengine read files and ``http(s)`` URLs likewise, wherever it
+is asked to: for tests, resumed training and initial weights (``init_cfg``).
+"""
+
+import hashlib
+import os
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine import dist
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
+
+from ..protocols import get_protocol
+from ..utils.archives import check_archive
+from .safe_globals import allow_mmengine_checkpoints, restricted_pickle
+
+NAMED = 3
+"""Of the tensors that are wrong."""
+REFUSED = re.compile(r'GLOBAL (\S+)|asks for (\S+)')
+"""In the words of PyTorch, and of :mod:`mmssp.runtime.safe_globals`."""
+
+MapLocation = str | torch.device | Callable[..., Any] | None
+
+
+class UnreadableCheckpoint(ValueError):
+    """A checkpoint's file is incomplete or damaged."""
+
+
+def read_checkpoint(
+    path: str | os.PathLike[str], map_location: MapLocation = 'cpu', mmap: bool = False
+) -> dict[str, Any]:
+    """Read what ``torch.save`` or mmengine saved; nothing in the file is run.
+
+    Besides tensors and plain containers, a file may hold what mmengine's checkpoints do,
+    see :mod:`mmssp.runtime.safe_globals`. Checksums are compared, so that flipped bits do
+    not pass for weights (PyTorch's format from before 1.6 has none).
+
+    Args:
+        path: The file.
+        map_location: As for :func:`torch.load`.
+        mmap: Leave tensors on the disk until they are used; not in PyTorch's old format.
+
+    Returns:
+        Its dictionary.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        UnreadableCheckpoint: It is truncated, damaged or no checkpoint, or claims to hold
+            more than its bytes.
+        ValueError: It holds something that could run code, or no dictionary.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'checkpoint {path} not found')
+    try:
+        if zipfile.is_zipfile(path):
+            check_archive(path, path.stat().st_size)
+        loaded = _load(path, map_location, mmap)
+    # damaged bytes make PyTorch raise nearly anything
+    except Exception as error:
+        raise _refusal(path, error) from error
+    if not isinstance(loaded, dict):
+        raise ValueError(
+            f'{path} holds a {type(loaded).__name__}; expected a checkpoint: a '
+            'dictionary of tensors by name, or with one under "state_dict"'
+        )
+    return loaded
+
+
+def _load(path: Path, map_location: MapLocation, mmap: bool) -> Any:
+    # each time: a load of mmengine's own may have taken the allowances away again
+    if allow_mmengine_checkpoints():
+        return torch.load(path, map_location, weights_only=True, mmap=mmap)
+    return torch.load(
+        path,
+        map_location=map_location,
+        weights_only=False,
+        pickle_module=restricted_pickle(),
+    )
+
+
+def _refusal(path: Path, error: Exception) -> ValueError:
+    refused = REFUSED.search(str(error))
+    if refused:
+        return ValueError(
+            f'{path} holds {refused[1] or refused[2]} besides tensors, which could run '
+            'code when loaded, so it is refused; expected a checkpoint of tensors and of '
+            'what mmengine logs. If you trust it, save its state_dict alone'
+        )
+    reason = str(error).strip().partition('\n')[0][:200]
+    return UnreadableCheckpoint(
+        f'{path} is not a whole checkpoint ({type(error).__name__}: {reason}); copy or '
+        'download it again, or name the one before'
+    )
+
+
+def state_dict_of(
+    loaded: Mapping[str, Any], path: str | os.PathLike[str]
+) -> Mapping[str, Tensor]:
+    """The weights in a checkpoint.
+
+    Args:
+        loaded: From :func:`read_checkpoint`.
+        path: For messages.
+
+    Returns:
+        What lies under ``state_dict``, or all of it; finite dense tensors by name.
+
+    Raises:
+        ValueError: It is not so.
+    """
+    state = loaded.get('state_dict', loaded)
+    if not isinstance(state, Mapping) or not state:
+        raise ValueError(
+            f'{path} holds no weights ({type(state).__name__}); expected tensors by name'
+        )
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise ValueError(
+                f'{path} holds a {type(value).__name__} under {str(name)[:80]!r}; '
+                'expected tensors by name, bare or under "state_dict"'
+            )
+        if value.layout != torch.strided or value.is_quantized:
+            raise ValueError(
+                f'{path} holds a sparse or quantized tensor under {name[:80]!r}; '
+                'expected dense ones'
+            )
+    broken = [name for name, value in state.items() if not _is_finite(value)]
+    if broken:
+        raise ValueError(
+            f'{path} holds NaN or infinite weights in {len(broken)} of {len(state)} '
+            f'tensors ({", ".join(broken[:NAMED])}): its training had diverged, or the '
+            'file is damaged; name an earlier checkpoint'
+        )
+    return state
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+
+
+@CheckpointLoader.register_scheme(prefixes='', force=True)
+def load_from_file(filename: str, map_location: MapLocation = None) -> dict[str, Any]:
+    """As :func:`read_checkpoint`, in the place of mmengine's loader of local files.
+
+    Raises:
+        FileNotFoundError: See there.
+        ValueError: See there.
+    """
+    return read_checkpoint(filename, map_location)
+
+
+@CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), force=True)
+def load_from_http(filename: str, map_location: MapLocation = None) -> dict[str, Any]:
+    """Download into ``torch.hub``'s folder, unless it is there, and read it as a file.
+
+    Args:
+        filename: The URL.
+        map_location: As for :func:`torch.load`.
+
+    Raises:
+        ValueError: See :func:`read_checkpoint`.
+        OSError: It cannot be downloaded.
+    """
+    # the whole URL counts: what differs after a question mark may be another file
+    digest = hashlib.sha256(filename.encode()).hexdigest()[:16]
+    name = re.sub(r'[^\w.-]', '_', filename.split('?')[0].rpartition('/')[2])[-100:]
+    path = Path(torch.hub.get_dir(), 'checkpoints', 'mmssp', f'{digest}_{name}')
+    # once on each machine
+    if int(os.environ.get('LOCAL_RANK', 0)) == 0 and not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:  # whole or not at all
+            torch.hub.download_url_to_file(filename, str(path), progress=False)
+        except OSError as error:
+            raise OSError(
+                f'{filename} cannot be downloaded ({error}); download it otherwise, and '
+                'name the file'
+            ) from error
+    dist.barrier()
+    return read_checkpoint(path, map_location)
+
+
+def check_pretrained(cfg: Config) -> None:
+    """Fail early where a config names a local file of initial weights that is missing.
+
+    Args:
+        cfg: A full config.
+
+    Raises:
+        FileNotFoundError: Naming the file and the way to get it.
+    """
+    backbone = (cfg.get('model') or {}).get('backbone')
+    init = (backbone.get('init_cfg') if isinstance(backbone, dict) else None) or {}
+    path = init.get('checkpoint') if isinstance(init, dict) else None
+    if not isinstance(path, str) or '://' in path or Path(path).exists():
+        return
+    published = Path(path).name.replace('_mmssp', '')
+    raise FileNotFoundError(
+        f'initial weights {path} not found: convert the file published with the method, '
+        f'python tools/model_converters/ssp_to_mmssp.py {published} {path}, or train '
+        'from scratch with --cfg-options model.backbone.init_cfg=None'
+    )
+
+
+def load_for_test(runner: Runner, checkpoint: str) -> dict[str, Any]:
+    """Load trained weights into a runner's model, all of them and nothing else.
+
+    Args:
+        runner: Its model is changed in place.
+        checkpoint: A file, a URL mmengine can open, or ``'none'``: the model as its
+            config builds it, initial weights included.
+
+    Returns:
+        What the checkpoint records of the data it was trained on: the metainfo of an
+        :class:`EpisodicDataset`, or an empty dict.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: If it is damaged or no checkpoint, holds code or weights that are not
+            finite, or belongs to another model.
+    """
+    if checkpoint == 'none':
+        check_pretrained(runner.cfg)
+        model = getattr(runner.model, 'module', runner.model)
+        model.init_weights()
+        return {}
+    scheme = checkpoint.partition('://')[0] if '://' in checkpoint else ''
+    if scheme not in ('', 'http', 'https'):
+        raise ValueError(
+            f'checkpoint {checkpoint}: expected a file or an http(s) URL; download it '
+            'and name the file'
+        )
+    if not scheme and not Path(checkpoint).expanduser().is_file():
+        raise FileNotFoundError(
+            f'checkpoint {checkpoint} not found; "none" tests the model as its config '
+            'builds it'
+        )
+    loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    state_dict_of(loaded, checkpoint)
+    trained_on = _trained_on(loaded, checkpoint)
+    runner.call_hook('after_load_checkpoint', checkpoint=loaded)
+    model = getattr(runner.model, 'module', runner.model)
+    load_weights(model, loaded, checkpoint, f'the model of {runner.cfg.filename}')
+    return trained_on
+
+
+def load_weights(
+    model: nn.Module,
+    loaded: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    what: str = 'the model',
+) -> None:
+    """Put a checkpoint's weights into a model, all of them and nothing else.
+
+    Args:
+        model: Changed in place.
+        loaded: From :func:`read_checkpoint`.
+        path: For messages.
+        what: Word for the model in messages.
+
+    Raises:
+        ValueError: They are no finite tensors, or those of another model.
+    """
+    state = {
+        k.removeprefix('module.'): v for k, v in state_dict_of(loaded, path).items()
+    }
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise ValueError(f'{path} does not fit {what}: {error}') from error
+
+
+def _trained_on(loaded: Mapping[str, Any], path: str) -> dict[str, Any]:
+    meta = loaded.get('meta')
+    found = meta.get('dataset_meta') if isinstance(meta, dict) else None
+    if not isinstance(found, dict):
+        return {}
+    names = found.get('class_names', {})
+    if not isinstance(names, dict) or not all(
+        isinstance(n, str) for n in names.values()
+    ):
+        raise ValueError(
+            f'{path}: its record of the classes it was trained on (meta.dataset_meta.'
+            f'class_names) is a {type(names).__name__}, expected names by class id; it is '
+            'damaged'
+        )
+    return found
+
+
+def training_departures(
+    trained_on: dict[str, Any], tested_on: dict[str, Any]
+) -> list[str]:
+    """What a checkpoint's training has against a few-shot test of it, in words.
+
+    Args:
+        trained_on: From :func:`load_for_test`.
+        tested_on: Metainfo of the tested :class:`EpisodicDataset`.
+
+    Returns:
+        A sentence for each: tested classes that were trained on, and training images
+        with novel classes where the protocol removes them.
+    """
+    if trained_on.get('split') != 'base':
+        return []
+    found = []
+    tested = list(tested_on.get('class_names', {}).values())
+    both = sorted(set(tested) & set(trained_on.get('class_names', {}).values()))
+    if both:
+        found.append(
+            f'trained on {len(both)} of the {len(tested)} tested classes '
+            f'({", ".join(both)}): they are not novel; test the fold, and the order of '
+            'folds, that the checkpoint was trained on'
+        )
+    protocol = get_protocol(tested_on.get('protocol', 'ssp'))
+    if protocol.remove_novel_images and not trained_on.get('remove_novel_images'):
+        found.append(
+            'trained on images with novel classes (train_dataloader.dataset.'
+            'remove_novel_images=True leaves them out)'
+        )
+    return found
