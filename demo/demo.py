@@ -32,7 +32,7 @@ from mmssp.visualization import draw_episode_panel, stack_panels, to_rgb, write_
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / 'configs' / 'ssp_efficientnet-lite0_shapes5i_1shot.py'
 HEADS = {
-    'baseline': dict(method='baseline'),
+    'baseline': dict(_delete_=True, type='BaselineHead'),
     'SSP': dict(refine=False),
     'SSP, refined': dict(refine=True),
 }
@@ -122,10 +122,15 @@ def demo_config(data_root: Path, episodes: int, iters: int | None) -> Config:
 def as_baseline(cfg: Config) -> Config:
     """The same training for the baseline: support prototypes alone, no self-support."""
     cfg = Config(cfg.to_dict())
-    cfg.model.decode_head.update(
-        method='baseline', refine=False, loss_query_self=None, loss_support_self=None
-    )
+    set_head(cfg, HEADS['baseline'])
     return cfg
+
+
+def set_head(cfg: Config, options: dict) -> None:
+    """Change settings of the head; with ``_delete_``, another that takes its features."""
+    head = cfg.model.decode_head
+    kept = dict(in_channels=head.in_channels, in_index=head.in_index)
+    cfg.merge_from_dict({'model.decode_head': dict(kept, **options)})
 
 
 def train(cfg: Config, work_dir: Path) -> FewShotEncoderDecoder:
@@ -148,7 +153,7 @@ def test(cfg: Config, work_dir: Path, checkpoint: str, **head) -> dict[str, floa
         ``mIoU`` and ``mIoU_std`` in percent.
     """
     cfg = Config(cfg.to_dict())
-    cfg.model.decode_head.update(head)
+    set_head(cfg, head)
     cfg.work_dir = str(work_dir)
     runner = Runner.from_cfg(cfg)
     load_for_test(runner, checkpoint)

@@ -38,7 +38,7 @@ class FakeInferencer:
         self.predicted += 1
         values = image.astype(np.float32).transpose(2, 0, 1) / 255
         values = values[[CHANNELS[name] for name in self.names]]
-        return Result(
+        return Result.from_probabilities(
             image=image,
             names=self.names,
             probabilities=values,

@@ -86,7 +86,7 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         action=DictAction,
         metavar='KEY=VALUE',
-        help='override settings of the config, e.g. model.decode_head.method=baseline',
+        help='override settings of the config, e.g. model.decode_head.refine=False',
     )
     return parser.parse_args()
 

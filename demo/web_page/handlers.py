@@ -238,7 +238,7 @@ class Handlers:
         if name not in result.names:
             name = result.names[0]
         explanation = session.explain(session.selected, name)
-        probability = result.probabilities[result.names.index(name)]
+        probability = result.probability(name)
         image = result.image
         return dict(
             gallery=gr.update(

@@ -9,7 +9,8 @@ from torch import Tensor
 from ..models.segmentors import FewShotEncoderDecoder
 
 UNIT = 32
-"""Pixels that tiles are aligned to: the largest stride of common backbones."""
+"""Pixels that tiles are aligned to, where the model has no ``size_divisor``: the largest
+stride of common backbones."""
 OVERLAP = 0.25
 """Share of a tile that its neighbours see as well, so that borders have a context."""
 
@@ -20,6 +21,7 @@ def encode_image(
     device: torch.device,
     dtype: torch.dtype | None = None,
     tile: int | None = None,
+    encode: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Features of an image.
 
@@ -29,7 +31,9 @@ def encode_image(
         device: Of the model.
         dtype: Encode under autocast to it.
         tile: Encode overlapping tiles of this side, one by one, and put their features
-            together; needs a backbone whose stride divides 32.
+            together; needs a backbone whose stride divides the model's ``size_divisor``,
+            or else 32.
+        encode: In the place of the model's.
 
     Returns:
         (1,C,h,w), float32 or ``dtype``.
@@ -37,22 +41,30 @@ def encode_image(
     Raises:
         ValueError: If features of tiles do not fit together.
     """
-    bgr = np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1))
-    pixels = torch.from_numpy(bgr)[None]
+    pixels = raw_pixels(image)[None]
+    of_part = model.encode if encode is None else encode
 
-    def encode(part: Tensor) -> Tensor:
+    def encoded(part: Tensor) -> Tensor:
         part = model.data_preprocessor.normalise(part.to(device))
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            return model.encode(part)
+            return of_part(part)
 
     if tile is None:
-        return encode(pixels)
-    return _tiled(encode, pixels, max(UNIT, tile // UNIT * UNIT))
+        return encoded(pixels)
+    unit = model.size_divisor or UNIT
+    return _tiled(encoded, pixels, max(unit, tile // unit * unit), unit)
 
 
-def _tiled(encode: Callable[[Tensor], Tensor], pixels: Tensor, tile: int) -> Tensor:
+def raw_pixels(image: np.ndarray) -> Tensor:
+    """(H,W,3) uint8 RGB → (3,H,W) uint8 BGR, as mmcv loads images."""
+    return torch.from_numpy(np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1)))
+
+
+def _tiled(
+    encode: Callable[[Tensor], Tensor], pixels: Tensor, tile: int, unit: int
+) -> Tensor:
     height, width = pixels.shape[-2:]
-    rows, columns = (list(_cuts(length, tile)) for length in (height, width))
+    rows, columns = (list(_cuts(length, tile, unit)) for length in (height, width))
     # the last tiles reach beyond the image: its last pixels again
     bottom = max(0, rows[-1][0] + tile - height)
     right = max(0, columns[-1][0] + tile - width)
@@ -66,11 +78,12 @@ def _tiled(encode: Callable[[Tensor], Tensor], pixels: Tensor, tile: int) -> Ten
             part = pixels[..., top : top + tile, left : left + tile]
             features = encode(part)
             stride = tile // features.shape[-1]
-            if features.shape[-2:] != (tile // stride,) * 2 or UNIT % stride:
+            if features.shape[-2:] != (tile // stride,) * 2 or unit % stride:
                 raise ValueError(
                     f'tile={tile}: features of a tile are '
                     f'{tuple(features.shape[-2:])}, which do not fit together; '
-                    'expected a backbone whose stride divides 32'
+                    f'expected a backbone whose stride divides {unit}, or its '
+                    'size_divisor in the config'
                 )
             parts.append(
                 features[
@@ -84,9 +97,9 @@ def _tiled(encode: Callable[[Tensor], Tensor], pixels: Tensor, tile: int) -> Ten
     return found[..., : -(-height // stride), : -(-width // stride)].contiguous()
 
 
-def _cuts(length: int, tile: int) -> Iterator[tuple[int, int, int]]:
+def _cuts(length: int, tile: int, unit: int) -> Iterator[tuple[int, int, int]]:
     """(start, first kept pixel, end of the kept ones) of tiles along a side."""
-    margin = int(tile * OVERLAP / 2) // UNIT * UNIT
+    margin = int(tile * OVERLAP / 2) // unit * unit
     step = tile - 2 * margin
     start = 0
     while True:

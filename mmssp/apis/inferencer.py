@@ -2,8 +2,8 @@
 
 import math
 import os
-from collections.abc import Iterable, Sequence
-from functools import cached_property, partial
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import cv2
@@ -11,15 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..models.prototypes import mean_prototypes
+from ..models.adaptation import Shot, adapt
+from ..models.decision import margins
+from ..models.decode_heads.matching_head import State
+from ..models.prototypes import mask_weights
 from ..utils.precision import autocast_dtype
 from .annotations.conversion import to_mask
-from .encoding import encode_image
+from .encoding import encode_image, raw_pixels
 from .explanation import Explanation
 from .images import read_any_image
-from .models import build_model, fingerprint
+from .models import build_model, fingerprint, first_fingerprint
 from .result import Result, checked_share
-from .support.support_bank import Support, load_bank, save_bank
+from .support.support_bank import Support, SupportShot, load_bank, save_bank
 from .support.support_check import leave_one_out
 
 TOP_SHARE = 0.01
@@ -110,10 +113,11 @@ class FewShotInferencer:
         """Class → number of its support images."""
         return {name: s.num_shots for name, s in self._supports.items()}
 
-    @cached_property
+    @property
     def model_fingerprint(self) -> str:
-        """What a support bank must have been made with."""
-        return fingerprint(self.model)
+        """What a support bank must have been made with: the model as it is now, and the
+        sizes at which images are encoded."""
+        return fingerprint(self.model, image_size=self.image_size, tile=self.tile)
 
     @torch.no_grad()
     def set_support(
@@ -170,7 +174,7 @@ class FewShotInferencer:
             raise ValueError(f'name={wrong[0]!r}: expected a class name')
         if len({*self.names, *names}) > 254:
             raise ValueError('expected at most 254 classes: a label map has 8 bits')
-        shots: dict[str, list[Any]] = {}
+        shots: dict[str, list[SupportShot]] = {}
         for image, annotation, own in zip(images, annotations, names, strict=True):
             image = self._read(image, channel_order)
             mask = to_mask(
@@ -193,28 +197,84 @@ class FewShotInferencer:
         del self._supports[name]
 
     def save_support(self, path: str | os.PathLike[str]) -> None:
-        """Write all classes' prototypes and names to a small file, without pickle.
+        """Write what matching needs of all classes to a small file, without pickle.
 
         Raises:
             ValueError: If there is no support.
             OSError: If it cannot be written.
         """
         self._check_some()
-        save_bank(path, self._supports, self.model_fingerprint)
+        save_bank(path, self._supports, self.model_fingerprint, self._head_name)
 
     def load_support(self, path: str | os.PathLike[str]) -> None:
         """Take the classes of a file instead of the present ones.
 
         Raises:
             FileNotFoundError: No such file.
-            ValueError: It is no support bank, or was made with another model. Nothing
-                has changed then.
+            ValueError: It is no support bank, or was made with another model or at
+                another size. Nothing has changed then.
         """
-        loaded = load_bank(path, self.model_fingerprint)
-        for support in loaded.values():
-            for side, prototype in support.prototypes.items():
-                support.prototypes[side] = prototype.to(self.device)
+        loaded = load_bank(
+            path,
+            self.model_fingerprint,
+            self._head_name,
+            first_fingerprint(self.model),
+        )
+        for name, support in loaded.items():
+            try:
+                self.model.decode_head.check_state(support.state)
+            except ValueError as error:
+                raise ValueError(f'{path}: class {name}: {error}') from error
+            for state in (support.state, support.adapted):
+                state.update({key: v.to(self.device) for key, v in state.items()})
         self._supports = loaded
+
+    def adapt(self) -> None:
+        """Let the model's adapter learn from the labelled images of all classes.
+
+        What it learns belongs to the supports: it is saved with them, and gone when they
+        are set anew. The model's own parameters stay as they are.
+
+        Raises:
+            ValueError: If the model has no adapter (``adapter=dict(type=…)`` in its
+                config), or there is no support, or one from a file, which does not hold
+                the images.
+        """
+        self._check_some()
+        adapter = self.model.adapter
+        if adapter is None:
+            raise ValueError(
+                "the model adapts to nothing: expected adapter=dict(type='…') in its "
+                'config'
+            )
+        without = [name for name, s in self._supports.items() if not s.shots]
+        if without:
+            raise ValueError(
+                f'the images of {without[0]} are not at hand: a file holds what was made '
+                'of them only; set its support anew'
+            )
+        normalise = self.model.data_preprocessor.normalise
+        shots = {
+            name: [
+                Shot(
+                    normalise(raw_pixels(shot.image).to(self.device)),
+                    torch.from_numpy(shot.annotation).to(self.device),
+                )
+                for shot in support.shots
+            ]
+            for name, support in self._supports.items()
+        }
+        states = adapt(adapter, self.model, shots)
+        with torch.no_grad():
+            self._supports = {
+                name: Support(
+                    self._combined(support.shots, states[name]),
+                    support.num_shots,
+                    support.shots,
+                    states[name],
+                )
+                for name, support in self._supports.items()
+            }
 
     def check_support(self, name: str) -> dict[str, Any]:
         """How well each support image is segmented by the others.
@@ -255,27 +315,52 @@ class FewShotInferencer:
         threshold = self.threshold if threshold is None else threshold
         threshold = checked_share('threshold', threshold)
         image = self._read(image, channel_order)
-        head = self.model.decode_head
-        query = head.prepare(self._encode(image))
-        probabilities = np.empty((len(self._supports), *image.shape[:2]), np.float32)
-        scores = {}
-        for i, (name, support) in enumerate(self._supports.items()):
-            logits = head.match_prototypes(query, support.prototypes)
-            probabilities[i] = self._at_size(
-                logits['final'].softmax(1)[0, 1], image.shape[:2]
-            )
-            scores[name] = presence(logits['baseline'])
+        found = self._matched(image)
         return Result(
             image=image,
             names=self.names,
-            probabilities=probabilities,
-            scores=scores,
+            margins=partial(
+                self._margins,
+                [logits['final'] for logits in found.values()],
+                image,
+            ),
+            scores={name: presence(ls['baseline']) for name, ls in found.items()},
             threshold=threshold,
             presence_threshold=self.presence_threshold,
-            _explain=partial(
-                self._explain, query.features, dict(self._supports), image.shape[:2]
-            ),
+            _explain=partial(self._explain, image, dict(self._supports)),
         )
+
+    def _matched(self, image: np.ndarray) -> dict[str, dict[str, Tensor]]:
+        """Logits (1,2,h,w) of each class, of an image (H,W,3) uint8 RGB."""
+        head = self.model.decode_head
+        found, encoded = {}, {}
+        for name, support in self._supports.items():
+            # classes adapted together share their features, and so do those that are not
+            key = tuple(id(value) for value in support.adapted.values())
+            if key not in encoded:
+                features = self._encode(*self._view(image), support.adapted)
+                encoded[key] = features, head.prepare(features)
+            features, prepared = encoded[key]
+            found[name] = self.model.match_adapted(
+                prepared, features, support.state, support.adapted or None
+            )
+        return found
+
+    @torch.no_grad()
+    def _margins(
+        self, logits: Sequence[Tensor], image: np.ndarray, i: int
+    ) -> np.ndarray:
+        """(H,W) float32 of the class of number ``i``, at the image's own size."""
+        own = self._at_size(logits[i].float(), image)
+        return margins(own, self.model.refiner, image)[0].cpu().numpy()
+
+    def _at_size(self, maps: Tensor, image: np.ndarray) -> Tensor:
+        """Maps (1,C,h,w) of an image's features at its size, as in testing: first at the
+        size at which it was encoded."""
+        size = image.shape[:2]
+        seen = self._view(image)[0].shape[:2]
+        maps = self.model.logits_at(maps, seen)
+        return maps if seen == size else self.model.decode_head.upsample(maps, size)
 
     def predict_batch(
         self,
@@ -284,74 +369,129 @@ class FewShotInferencer:
         threshold: float | None = None,
         channel_order: str = 'rgb',
     ) -> list[Result]:
-        """Segment several images; see :meth:`predict`. One after the other: results do
-        not depend on what else is in the batch."""
-        return [
-            self.predict(image, threshold=threshold, channel_order=channel_order)
-            for image in images
-        ]
+        """Segment several images and keep all results; see :meth:`predict_stream`."""
+        return list(
+            self.predict_stream(
+                images, threshold=threshold, channel_order=channel_order
+            )
+        )
+
+    def predict_stream(
+        self,
+        images: Iterable[Any],
+        *,
+        threshold: float | None = None,
+        channel_order: str = 'rgb',
+    ) -> Iterator[Result]:
+        """Segment any number of images, each when its result is asked for.
+
+        One after the other: results do not depend on what else is in the batch, and
+        nothing is kept of those that were handed out.
+
+        Args:
+            images: As for :meth:`predict`.
+            threshold: As for :meth:`predict`.
+            channel_order: As for :meth:`predict`.
+
+        Yields:
+            Their results, in order.
+        """
+        for image in images:
+            yield self.predict(image, threshold=threshold, channel_order=channel_order)
 
     def _read(self, image: Any, channel_order: str) -> np.ndarray:
         return read_any_image(
             image, channel_order=channel_order, max_pixels=self.max_pixels
         )
 
-    def _encode(self, image: np.ndarray) -> Tensor:
-        """(H,W,3) uint8 RGB → (1,C,h,w)."""
-        cut = self.tile is not None and max(image.shape[:2]) > self.tile
-        if not cut and self.image_size is not None:
-            image = resized(image, self.image_size)
-        return encode_image(
-            self.model, image, self.device, self.dtype, self.tile if cut else None
-        )
+    @property
+    def _head_name(self) -> str:
+        return type(self.model.decode_head).__name__
 
-    def _shot(self, image: np.ndarray, mask: np.ndarray) -> tuple[Tensor, Tensor]:
-        features = self._encode(image)[0]
-        size = features.shape[-2:]
-        fine = tuple(8 * side for side in size)
-        small = cv2.resize(mask, fine[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-        weight = torch.from_numpy((small == 1).astype(np.float32))[None, None]
-        seen = torch.nn.functional.interpolate(
-            weight, size, mode='bilinear', align_corners=True
-        )
-        if not seen.any():
-            # pooling would pass between so few pixels: the cells that hold most of them
-            share = (mask == 1).astype(np.float32)
-            share = cv2.resize(share, size[::-1], interpolation=cv2.INTER_AREA)
-            small = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-            small[share == share.max()] = 1
-        return features, torch.from_numpy(small).to(self.device)
+    def _view(self, image: np.ndarray) -> tuple[np.ndarray, int | None]:
+        """An image (H,W,3) uint8 RGB as it is encoded, and the side of its tiles."""
+        if self.tile is not None and max(image.shape[:2]) > self.tile:
+            return image, self.tile
+        if self.image_size is None:
+            return image, None
+        return resized(image, self.image_size), None
 
-    def _support(self, shots: Sequence[tuple[Tensor, Tensor]]) -> Support:
+    def _encode(self, view: np.ndarray, tile: int | None, adapted: State) -> Tensor:
+        """What :meth:`_view` gave → (1,C,h,w)."""
+        encode = partial(self.model.adapted_features, state=adapted or None)
+        return encode_image(self.model, view, self.device, self.dtype, tile, encode)
+
+    def _shot(self, image: np.ndarray, mask: np.ndarray) -> SupportShot:
+        view, tile = self._view(image)
+        features = self._encode(view, tile, {})
+        size, seen = features.shape[-2:], view.shape[:2]
+        small = mask
+        if mask.shape != seen:
+            small = cv2.resize(mask, seen[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        fitted = self.model.fit_mask(torch.from_numpy(small))
+        if not mask_weights((fitted == 1).float()[None], size).any():
+            fitted = self._cells(mask, size, seen)
+        return SupportShot(features, fitted.to(self.device), view, small, tile)
+
+    def _cells(
+        self, mask: np.ndarray, cells: Sequence[int], seen: Sequence[int]
+    ) -> Tensor:
+        """A mask of cells (h,w), for an object so small that pooling would miss it.
+
+        The cells that hold most of it are it.
+        """
+        height, width = self.model.covered(seen)
+        scale = height / seen[0], width / seen[1]
+        whole = [
+            max(1, round(side * s)) for side, s in zip(mask.shape, scale, strict=True)
+        ]
+        padded = np.full(whole, 255, np.uint8)
+        padded[: mask.shape[0], : mask.shape[1]] = mask
+        share = cv2.resize(
+            (padded == 1).astype(np.float32),
+            tuple(cells)[::-1],
+            interpolation=cv2.INTER_AREA,
+        )
+        coarse = cv2.resize(
+            padded, tuple(cells)[::-1], interpolation=cv2.INTER_NEAREST_EXACT
+        )
+        coarse[share == share.max()] = 1
+        return torch.from_numpy(coarse)
+
+    def _support(self, shots: Sequence[SupportShot]) -> Support:
+        return Support(self._combined(shots, {}), len(shots), tuple(shots))
+
+    def _combined(self, shots: Sequence[SupportShot], adapted: State) -> State:
+        """The head's state of all shots, in the space of what was adapted."""
         head = self.model.decode_head
-        prototypes = mean_prototypes(
-            [head.prototypes([[features]], [[mask]]) for features, mask in shots]
+        return head.combine(
+            [
+                head.shot_state(
+                    self._encode(shot.image, shot.tile, adapted)
+                    if adapted
+                    else shot.features,
+                    shot.mask[None],
+                )
+                for shot in shots
+            ]
         )
-        return Support(prototypes, tuple(shots), len(shots))
-
-    def _at_size(self, values: Tensor, size: Sequence[int]) -> np.ndarray:
-        """(h,w) → (H,W) float32."""
-        values = self.model.decode_head.upsample(values[None, None].float(), size)
-        return values[0, 0].cpu().numpy()
 
     @torch.no_grad()
     def _explain(
-        self,
-        features: Tensor,
-        supports: dict[str, Support],
-        size: Sequence[int],
-        name: str,
+        self, image: np.ndarray, supports: dict[str, Support], name: str
     ) -> Explanation:
-        head = self.model.decode_head
-        maps = head.explain(features, supports[name].prototypes)
-        return Explanation(
-            **{
-                key: self._at_size(value[0].float(), size) > 0.5
-                if key.startswith('confident')
-                else self._at_size(value[0], size)
-                for key, value in maps.items()
-            }
-        )
+        support = supports[name]
+        features = self._encode(*self._view(image), support.adapted)
+        maps = self.model.decode_head.explain(features, support.state)
+        found = {
+            key: self._at_size(value[None].float(), image)[0, 0]
+            for key, value in maps.items()
+        }
+        for key in ('first_guess', 'final'):
+            found[key] = found[key].sigmoid()
+        for key in ('confident_foreground', 'confident_background'):
+            found[key] = found[key] > 0.5
+        return Explanation(**{key: value.cpu().numpy() for key, value in found.items()})
 
     def _check_name(self, name: str) -> None:
         if name not in self._supports:

@@ -12,6 +12,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
+from ..models.decode_heads import MatchingHead
 from ..models.segmentors import FewShotEncoderDecoder
 from ..runtime.checkpoints import check_pretrained, load_weights, read_checkpoint
 from ..runtime.config import load_config
@@ -54,11 +55,13 @@ def build_model(
         raise ValueError(
             explanation(error) or f'{cfg.filename}: the model cannot be built: {error}'
         ) from error
-    needed = ('prototypes', 'prepare', 'match_prototypes')
-    if not all(hasattr(getattr(built, 'decode_head', None), name) for name in needed):
+    head = getattr(built, 'decode_head', None)
+    if not isinstance(built, FewShotEncoderDecoder) or not isinstance(
+        head, MatchingHead
+    ):
         raise ValueError(
             f'{cfg.filename}: {type(built).__name__} is no few-shot segmentor; expected '
-            'FewShotEncoderDecoder with SSPHead'
+            'FewShotEncoderDecoder with SSPHead or another MatchingHead'
         )
     if weights is None:
         with _quiet():
@@ -106,16 +109,36 @@ def find_config(model: str | os.PathLike[str]) -> Path:
     )
 
 
-def fingerprint(model: FewShotEncoderDecoder) -> str:
-    """What prototypes depend on: weights, normalisation and the kind of the model.
+def fingerprint(model: FewShotEncoderDecoder, **settings: object) -> str:
+    """What states of supports depend on, but for rounding.
 
     Args:
-        model: A few-shot segmentor.
+        model: A few-shot segmentor. Its weights, backbone, neck and normalisation count,
+            and how its head takes features; not what the head does with states.
+        **settings: What else they depend on, such as the size of images.
 
     Returns:
-        64 hexadecimal digits.
+        64 hexadecimal digits, of the model as it is now.
     """
-    digest = hashlib.sha256(f'{model.backbone}{model.decode_head.in_index}'.encode())
+    head = model.decode_head
+    described = [
+        repr(model.backbone),
+        repr(model.neck) if model.with_neck else None,
+        model.size_divisor,
+        model.data_preprocessor._channel_conversion,
+        (type(head).__name__, head.in_index, head.input_transform, head.in_channels),
+        sorted(settings.items()),
+    ]
+    return _digest(model, repr(described))
+
+
+def first_fingerprint(model: FewShotEncoderDecoder) -> str:
+    """As mmssp 0.1 had it, without channel order, neck and sizes; for its banks."""
+    return _digest(model, f'{model.backbone}{model.decode_head.in_index}')
+
+
+def _digest(model: FewShotEncoderDecoder, described: str) -> str:
+    digest = hashlib.sha256(described.encode())
     tensors = {
         **model.state_dict(),
         **{f'normalise.{k}': v for k, v in model.data_preprocessor.named_buffers()},

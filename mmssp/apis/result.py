@@ -9,6 +9,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ..datasets.coco.coco_masks import label_palette
+from ..models.decision import cut
 from ..visualization.overlay import inner_outline
 from .explanation import Explanation
 
@@ -22,8 +23,9 @@ class Result:
     Attributes:
         image: (H,W,3) uint8 RGB, upright.
         names: N classes, in the order of their labels 1..N.
-        probabilities: (N,H,W) float32 in [0, 1]: of foreground, each class against
-            background by its own prototypes.
+        margins: Label 0..N-1 → (H,W) float32: the logit of the probability of foreground,
+            that class against background by its own supports. Made when it is asked for,
+            so that a result takes the memory of its image, however many classes there are.
         scores: Class → presence score in [0, 1].
         threshold: Probability above which a pixel can be of a class.
         presence_threshold: Score from which on a class counts as present.
@@ -31,11 +33,47 @@ class Result:
 
     image: np.ndarray
     names: tuple[str, ...]
-    probabilities: np.ndarray
+    margins: Callable[[int], np.ndarray] = field(repr=False)
     scores: dict[str, float]
     threshold: float
     presence_threshold: float
     _explain: Callable[[str], Explanation] | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_probabilities(
+        cls, *, probabilities: np.ndarray, **others: Any
+    ) -> 'Result':
+        """A result of probabilities at hand.
+
+        Args:
+            probabilities: (N,H,W) float32 in [0, 1].
+            **others: The other arguments.
+        """
+
+        def margins(i: int) -> np.ndarray:
+            with np.errstate(divide='ignore'):
+                share = probabilities[i].astype(np.float64)
+                return (np.log(share) - np.log1p(-share)).astype(np.float32)
+
+        return cls(margins=margins, **others)
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(N,H,W) float32 in [0, 1] of foreground, all classes at once; made anew."""
+        found = np.empty((len(self.names), *self.image.shape[:2]), np.float32)
+        for i in range(len(self.names)):
+            found[i] = _probability(self.margins(i))
+        return found
+
+    def probability(self, name: str) -> np.ndarray:
+        """(H,W) float32 in [0, 1] of one class.
+
+        Raises:
+            ValueError: If there is no such class.
+        """
+        if name not in self.names:
+            raise ValueError(f'name={name!r}: expected one of {list(self.names)}')
+        return _probability(self.margins(self.names.index(name)))
 
     @property
     def present(self) -> dict[str, bool]:
@@ -49,13 +87,14 @@ class Result:
         A pixel goes to the class of highest probability above the threshold; classes
         that are not present have none.
         """
-        best = np.full(self.image.shape[:2], self.threshold, np.float32)
+        best = np.full(self.image.shape[:2], cut(self.threshold), np.float32)
         mask = np.zeros(self.image.shape[:2], np.uint8)
         for i, name in enumerate(self.names):
             if self.present[name]:
-                better = self.probabilities[i] > best
+                margin = self.margins(i)
+                better = margin > best
                 mask[better] = i + 1
-                best[better] = self.probabilities[i][better]
+                best[better] = margin[better]
         return mask
 
     @property
@@ -124,6 +163,8 @@ class Result:
     def explain(self, name: str | None = None) -> Explanation:
         """Why: confident pixels and similarities; see :class:`Explanation`.
 
+        The image is encoded again for it, since a result keeps no features.
+
         Args:
             name: Of the class; may be left out if there is one only.
 
@@ -136,10 +177,15 @@ class Result:
             raise ValueError(f'name={name!r}: expected one of {list(self.names)}')
         if self._explain is None:
             raise ValueError(
-                'this result has no features to explain it by; expected one that '
+                'this result cannot be explained; expected one that '
                 'FewShotInferencer.predict made'
             )
         return self._explain(name)
+
+
+def _probability(margin: np.ndarray) -> np.ndarray:
+    with np.errstate(over='ignore'):
+        return 1 / (1 + np.exp(-margin))
 
 
 def checked_share(what: str, value: float) -> float:

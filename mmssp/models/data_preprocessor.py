@@ -87,6 +87,22 @@ class FewShotDataPreProcessor(ImgDataPreprocessor):
             image = (image - self.mean) / self.std
         return image
 
+    def denormalise(self, image: Tensor) -> Tensor:
+        """The image that :meth:`normalise` made something of.
+
+        Args:
+            image: (...,3,H,W) float, normalised.
+
+        Returns:
+            The same shape, uint8, RGB.
+        """
+        if self._enable_normalize:
+            image = image * self.std + self.mean
+        if not self._channel_conversion:
+            # BGR, as mmcv loads it
+            image = image.flip(-3)
+        return image.round().clamp(0, 255).byte()
+
 
 def _check(inputs: object) -> None:
     if not isinstance(inputs, dict) or not {'query', 'support', 'support_mask'} <= set(

@@ -9,11 +9,11 @@ some hundreds on, so :class:`SSPHead` casts first. A mask without a pixel that c
 the zero vector as prototype, and a zero vector has the cosine 0 with everything: it speaks
 for neither side.
 
-Shapes: B episodes, K shots, C channels, (h, w) feature size, (H, W) mask size, N any
-number of images.
+Shapes: C channels, (h, w) feature size, (H, W) mask size, N any number of images.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,32 @@ from torch import Tensor
 
 POOLING_EPS = 1e-5
 COSINE_EPS = 1e-8
+RENAMED = {
+    'mean_prototypes': 'the method combine() of a MatchingHead',
+    'support_prototypes': 'the method support_state() of a MatchingHead',
+}
+"""What 0.1 had here → what does it now."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in RENAMED:
+        raise ImportError(f'{__name__}.{name} is {RENAMED[name]} now')
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def mask_weights(mask: Tensor, size: Sequence[int]) -> Tensor:
+    """How much of the masked region each cell of a feature map stands for.
+
+    Args:
+        mask: (N,H,W) weights in [0, 1], floating point.
+        size: (h, w) of the feature map.
+
+    Returns:
+        (N,h,w) in [0, 1]: resized bilinearly with ``align_corners=True``.
+    """
+    return F.interpolate(
+        mask[:, None], tuple(size), mode='bilinear', align_corners=True
+    )[:, 0]
 
 
 def masked_average_pooling(
@@ -30,18 +56,15 @@ def masked_average_pooling(
 
     Args:
         features: (N,C,h,w) float.
-        mask: (N,H,W) weights in [0, 1], floating point; resized to (h,w) bilinearly with
-            ``align_corners=True``.
+        mask: (N,H,W) weights in [0, 1], floating point; see :func:`mask_weights`.
         eps: Added to the mask's sum, so an empty mask gives the zero vector.
 
     Returns:
         (N,C).
     """
-    weight = F.interpolate(
-        mask[:, None], features.shape[-2:], mode='bilinear', align_corners=True
-    )
-    pooled = torch.bmm(features.flatten(2), weight.flatten(2).transpose(1, 2))
-    return (pooled / (weight.flatten(2).sum(-1, keepdim=True) + eps)).squeeze(-1)
+    weight = mask_weights(mask, features.shape[-2:]).flatten(1)
+    pooled = torch.bmm(features.flatten(2), weight[..., None])
+    return (pooled / (weight[:, None].sum(-1, keepdim=True) + eps)).squeeze(-1)
 
 
 def mask_prototypes(features: Tensor, mask: Tensor) -> dict[str, Tensor]:
@@ -53,57 +76,14 @@ def mask_prototypes(features: Tensor, mask: Tensor) -> dict[str, Tensor]:
 
     Returns:
         ``foreground`` and ``background``, (N,C) each; zero where there is no such pixel.
+        In the mean over shots (P_f, P_b) such a one leaves the direction, and so the first
+        guess, as the other shots have it, and makes it shorter, which lets the query's
+        own prototype weigh more in self-support.
     """
     return dict(
         foreground=masked_average_pooling(features, (mask == 1).to(features.dtype)),
         background=masked_average_pooling(features, (mask == 0).to(features.dtype)),
     )
-
-
-def support_prototypes(
-    features: Tensor | list[list[Tensor]], mask: Tensor | list[list[Tensor]]
-) -> dict[str, Tensor]:
-    """Prototypes of each episode: those of its K shots, averaged (P_f, P_b).
-
-    A shot without foreground (or background) adds the zero vector: it leaves the mean's
-    direction, and so the first guess, as the other shots have it, and makes it shorter,
-    which lets the query's own prototype weigh more in self-support. Where no shot has
-    any, the prototype is zero.
-
-    Args:
-        features: (B,K,C,h,w), or B lists of K tensors (C,h_k,w_k) where sizes differ.
-        mask: (B,K,H,W) integer in {0, 1, 255}, or B lists of K tensors (H_k,W_k).
-
-    Returns:
-        ``foreground`` and ``background``, (B,C) each.
-    """
-    if isinstance(features, Tensor) and isinstance(mask, Tensor):
-        every = mask_prototypes(features.flatten(0, 1), mask.flatten(0, 1))
-        episodes = features.shape[:2]
-        return {name: p.unflatten(0, episodes).mean(1) for name, p in every.items()}
-    per_episode = []
-    for episode_features, episode_masks in zip(features, mask, strict=True):
-        shots = [
-            mask_prototypes(shot[None], shot_mask[None])
-            for shot, shot_mask in zip(episode_features, episode_masks, strict=True)
-        ]
-        per_episode.append(mean_prototypes(shots))
-    return {name: torch.cat([p[name] for p in per_episode]) for name in per_episode[0]}
-
-
-def mean_prototypes(shots: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """An episode's prototypes from those of its shots.
-
-    Args:
-        shots: K prototypes of single images, (1,C) each.
-
-    Returns:
-        Their mean, (1,C) each.
-    """
-    return {
-        name: torch.cat([shot[name] for shot in shots]).mean(0, keepdim=True)
-        for name in shots[0]
-    }
 
 
 def unit(vectors: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def freeze_unused(
     first = next(iter(named.values()))
     image = torch.zeros(1, 3, size, size, dtype=first.dtype, device=first.device)
     try:
-        with _untouched(model), torch.enable_grad():
+        with untouched(model), torch.enable_grad():
             # backward, not the graph: checkpointed blocks are not in the graph
             encode(image).sum().backward()
             unused = [name for name, p in named.items() if p.grad is None]
@@ -67,7 +67,7 @@ def freeze_unused(
 
 
 @contextmanager
-def _untouched(model: nn.Module) -> Iterator[None]:
+def untouched(model: nn.Module) -> Iterator[None]:
     """Eval mode inside; after it every module's mode and the random state as before."""
     modes = {module: module.training for module in model.modules()}
     try:

@@ -110,7 +110,7 @@ def test_an_object_of_one_pixel_is_seen(place, inferencer):
     mask[place] = 1
     inferencer.set_support(image, mask, 'dot')
     (support,) = inferencer._supports.values()
-    assert support.prototypes['foreground'].abs().sum() > 0
+    assert support.state['foreground'].abs().sum() > 0
 
 
 def test_setting_a_class_again_replaces_it(inferencer):
@@ -301,7 +301,7 @@ def test_weights_of_a_checkpoint_are_used(inferencer, config, tmp_path):
     path = tmp_path / 'model.pth'
     torch.save(dict(state_dict=inferencer.model.state_dict(), meta={}), path)
     torch.manual_seed(5)
-    loaded = FewShotInferencer(config, path, 'cpu')
+    loaded = FewShotInferencer(config, path, 'cpu', image_size=96)
     assert loaded.model_fingerprint == inferencer.model_fingerprint
 
 

@@ -11,7 +11,7 @@ def result(**options) -> Result:
     probabilities = np.zeros((2, 4, 6), np.float32)
     probabilities[0, :2] = 0.9
     probabilities[1, 1:] = 0.95
-    return Result(
+    return Result.from_probabilities(
         image=np.zeros((4, 6, 3), np.uint8),
         names=('red', 'blue'),
         probabilities=probabilities,
@@ -33,7 +33,7 @@ def test_of_several_classes_the_one_to_explain_is_asked_for():
 
 
 def test_a_result_without_features_says_that_it_cannot_be_explained():
-    with pytest.raises(ValueError, match='no features to explain it by'):
+    with pytest.raises(ValueError, match='cannot be explained'):
         result().explain('red')
 
 

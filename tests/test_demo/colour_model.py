@@ -40,7 +40,7 @@ class ColourInferencer:
         self.passes += 1
         distances = [abs(image - c).mean(-1) for c in self.colours.values()]
         found = np.stack([np.exp(-d / 30) for d in distances]).astype(np.float32)
-        return Result(
+        return Result.from_probabilities(
             image=image,
             names=self.names,
             probabilities=found,

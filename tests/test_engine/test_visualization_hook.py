@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmengine.visualization import Visualizer
 from mmengine.visualization.vis_backend import BaseVisBackend
-from mmseg.registry import HOOKS, VISUALIZERS
+from mmseg.registry import HOOKS, MODELS, VISUALIZERS
 from mmseg.structures import SegDataSample
 from torch import nn
 
@@ -226,9 +226,11 @@ def test_model_without_first_guess_has_one_prediction(runner, panels):
     assert list(panels[0]['predictions']) == ['SSP']
 
 
-def test_baseline_model_has_one_prediction_named_so(runner, panels):
-    runner.model.decode_head = nn.Identity()
-    runner.model.decode_head.method = 'baseline'
+@pytest.mark.parametrize(
+    'head', [dict(type='BaselineHead'), dict(type='SSPHead', method='baseline')]
+)
+def test_baseline_model_has_one_prediction_named_so(head, runner, panels):
+    runner.model.decode_head = MODELS.build(dict(head, in_channels=4))
     hook = build()
     hook.before_val(runner)
     assert runner.model.with_baseline is False

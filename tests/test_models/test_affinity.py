@@ -9,9 +9,8 @@ from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTenso
 
 from mmssp.models import affinity as module
 from mmssp.models.affinity import DenseAffinity, SparseAffinity
-from mmssp.models.decode_heads import ssp_head
-from mmssp.models.decode_heads.ssp_head import PreparedQuery
 from mmssp.models.prototypes import unit
+from mmssp.models.self_support import PreparedQuery
 
 
 def pixels(n: int, channels: int = 6, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -103,20 +102,20 @@ def test_head_gives_the_same_by_both_kinds(build_segmentor):
     query = torch.randn(1, 8, 9, 7, generator=rng, dtype=torch.float64)
     support = torch.randn(1, 2, 8, 9, 7, generator=rng, dtype=torch.float64)
     mask = torch.randint(0, 2, (1, 2, 9, 7), generator=rng)
-    prototypes = head.prototypes(support, mask)
+    prototypes = head.support_state(support, mask)
     sparse = head.prepare(query)
     dense = PreparedQuery(
         sparse.features,
         sparse.unit,
         DenseAffinity(query.flatten(2), sparse.unit.flatten(2), 2.0),
     )
-    found = head.match_prototypes(dense, prototypes)
-    wanted = head.match_prototypes(sparse, prototypes)
+    found = head.match_state(dense, prototypes)
+    wanted = head.match_state(sparse, prototypes)
     for name in wanted:
         torch.testing.assert_close(found[name], wanted[name])
 
 
-def test_off_the_cpu_the_head_never_waits_for_the_device(build_segmentor, monkeypatch):
+def test_off_the_cpu_the_head_never_waits_for_the_device(build_segmentor):
     """Fake tensors have no values: reading one, or a shape that needs one, raises."""
     head = build_segmentor(refine=True).decode_head
     with FakeTensorMode():
@@ -126,7 +125,7 @@ def test_off_the_cpu_the_head_never_waits_for_the_device(build_segmentor, monkey
         support_masks = torch.empty(2, 3, 72, 56, dtype=torch.uint8)
         with pytest.raises(DynamicOutputShapeException):
             head.match(query, support, support_masks)
-        monkeypatch.setattr(ssp_head, 'SparseAffinity', DenseAffinity)
+        head = build_segmentor(refine=True, affinity='dense').decode_head
         logits = head.match(query, support, support_masks)
         losses = head.loss(query, support, masks, support_masks)
     assert logits['final'].shape == (2, 2, 9, 7)

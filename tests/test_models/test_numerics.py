@@ -6,13 +6,12 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from mmssp.models.affinity import DenseAffinity, SparseAffinity
-from mmssp.models.decode_heads import ssp_head
+from mmssp.models import self_support
+from mmssp.models.affinity import BatchedAffinity, DenseAffinity
 from mmssp.models.prototypes import (
     confident_pixels,
     masked_average_pooling,
     self_support_prototype,
-    support_prototypes,
     unit,
 )
 
@@ -24,7 +23,7 @@ MASKS = {'foreground': 1, 'background': 0, 'ignored': 255}
 def _affinity(request, monkeypatch) -> None:
     """Both ways to sum, on a CPU: the second is what accelerators run."""
     if request.param == 'dense':
-        monkeypatch.setattr(ssp_head, 'SparseAffinity', DenseAffinity)
+        monkeypatch.setattr(self_support, 'BatchedAffinity', DenseAffinity)
 
 
 def make_head(**options) -> nn.Module:
@@ -186,8 +185,8 @@ def test_a_support_without_the_class_changes_no_first_guess(value):
     masks = halves((1, 3, 48, 56))
     masks[0, 1] = value
     head = make_head(method='baseline')
-    fewer, all_three = support[:, [0, 2]], head.prototypes(support, masks)
-    without = head.prototypes(fewer, masks[:, [0, 2]])
+    fewer, all_three = support[:, [0, 2]], head.support_state(support, masks)
+    without = head.support_state(fewer, masks[:, [0, 2]])
     # the zero vector adds nothing to the direction of the mean
     torch.testing.assert_close(
         unit(all_three['foreground']), unit(without['foreground'])
@@ -215,7 +214,7 @@ def test_some_supports_empty_or_ignored(ragged):
 @pytest.mark.parametrize('value', [0, 255])
 def test_the_prototype_of_an_empty_mask_is_the_zero_vector(value):
     features = torch.randn(1, 1, CHANNELS, 6, 7)
-    found = support_prototypes(features, torch.full((1, 1, 48, 56), value))
+    found = make_head().support_state(features, torch.full((1, 1, 48, 56), value))
     assert not found['foreground'].any()
     assert bool(found['background'].any()) == (value == 0)
     assert not masked_average_pooling(features[0], torch.zeros(1, 6, 7)).any()
@@ -232,7 +231,7 @@ def test_sums_at_all_temperatures_are_those_of_the_definition(temperature):
     rest[0, :20] = 0
     cosines = unit(features.double())[0]
     cosines = temperature * (cosines.T @ cosines)
-    for kind in (DenseAffinity, SparseAffinity):
+    for kind in (DenseAffinity, BatchedAffinity):
         affinity = kind(features, unit(features), temperature)
         sums = affinity.sums(rest, affinity.sums(everything))
         weights = cosines.masked_fill(rest == 0, -torch.inf).softmax(1)

@@ -318,11 +318,11 @@ def test_a_sampler_chooses_the_pixels_of_the_loss():
 def test_the_baseline_has_nothing_to_explain():
     model = head(method='baseline')
     arguments = random_batch()
-    prototypes = model.prototypes(
+    state = model.support_state(
         arguments['support_features'][:1], arguments['support_mask'][:1]
     )
     with pytest.raises(ValueError, match='no self-support to explain'):
-        model.explain(arguments['query_features'][:1], prototypes)
+        model.explain(arguments['query_features'][:1], state)
 
 
 def test_calling_the_head_is_matching():

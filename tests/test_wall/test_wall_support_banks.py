@@ -25,7 +25,6 @@ SUPPORTS = {
             side: torch.randn(1, 6, generator=RNG)
             for side in ('foreground', 'background')
         },
-        (),
         shots,
     )
     for name, shots in (('cat', 1), ('dog', 5))
@@ -33,7 +32,7 @@ SUPPORTS = {
 
 
 def bank(folder: Path) -> bytes:
-    save_bank(folder / 'bank', SUPPORTS, MODEL)
+    save_bank(folder / 'bank', SUPPORTS, MODEL, 'SSPHead')
     return (folder / 'bank').read_bytes()
 
 
@@ -45,20 +44,20 @@ def arrays_of(data: bytes) -> dict[str, np.ndarray]:
 def load(folder: Path, data: bytes, must_be_the_same: bool) -> None:
     path = folder / 'bank'
     path.write_bytes(data)
-    found = load_bank(path, MODEL)
+    found = load_bank(path, MODEL, 'SSPHead', MODEL)
     assert path.read_bytes() == data
     for name, support in found.items():
         assert isinstance(name, str) and name
         assert type(support.num_shots) is int and support.num_shots >= 1
-        for prototype in support.prototypes.values():
-            assert prototype.shape == (1, prototype.shape[1])
+        for prototype in support.state.values():
+            assert len(prototype) == 1
             assert torch.isfinite(prototype).all()
     if must_be_the_same:
         assert found.keys() == SUPPORTS.keys()
         for name, support in found.items():
             assert support.num_shots == SUPPORTS[name].num_shots
-            for side, prototype in support.prototypes.items():
-                assert torch.equal(prototype, SUPPORTS[name].prototypes[side])
+            for side, prototype in support.state.items():
+                assert torch.equal(prototype, SUPPORTS[name].state[side])
 
 
 @inputs(300)
@@ -95,7 +94,11 @@ ARRAYS = st.one_of(
 @given(
     changes=st.dictionaries(
         st.sampled_from(
-            ('version', 'model', 'names', 'num_shots', 'foreground', 'background', 'x')
+            (
+                *('version', 'model', 'head', 'names', 'num_shots', 'x'),
+                *('state/0/foreground', 'state/1/background', 'adapted/0/x'),
+                *('state/9/foreground', 'state/x', '/', 'other/0/x'),
+            )
         ),
         st.one_of(st.none(), ARRAYS),
         min_size=1,
@@ -142,7 +145,7 @@ SHAPES = st.sampled_from(
 @given(
     shape=SHAPES,
     dtype=st.sampled_from(('<f4', '|O', '<U1000000000', '|V8', 'x', '<M8[s]')),
-    name=st.sampled_from(('foreground', 'version', 'names')),
+    name=st.sampled_from(('state/0/foreground', 'version', 'names')),
 )
 def test_headers_that_declare_what_is_not_there(shape, dtype, name, loading, whole):
     with zipfile.ZipFile(io.BytesIO(whole)) as file:

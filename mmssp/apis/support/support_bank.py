@@ -1,7 +1,7 @@
 """Supports as a small file of numbers and names, without pickle."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...models.decode_heads.matching_head import State
 from ...utils.archives import check_archive
 from ...utils.files import atomic_path
 
-VERSION = 1
+VERSION = 2
+"""1, of mmssp 0.1, held the prototypes of SSPHead alone."""
 LARGEST = 64 * 2**20
 """Bytes of a file; its arrays are not compressed."""
+PARTS = ('state', 'adapted')
+
+
+@dataclass(frozen=True)
+class SupportShot:
+    """A labelled image, encoded.
+
+    Attributes:
+        features: (1,C,h,w).
+        mask: (h',w') uint8 in {0, 1, 255}, as the head takes it with these features.
+        image: (H,W,3) uint8 RGB as it was encoded.
+        annotation: (H,W) uint8 in {0, 1, 255}, of that size.
+        tile: Side of the tiles that it was encoded by; None for the whole.
+    """
+
+    features: Tensor
+    mask: Tensor
+    image: np.ndarray
+    annotation: np.ndarray
+    tile: int | None = None
 
 
 @dataclass(frozen=True)
@@ -22,19 +44,23 @@ class Support:
     """What is kept of one class's support.
 
     Attributes:
-        prototypes: ``foreground`` and ``background``, (1,C) float32, the mean over shots.
-        shots: (features (C,h,w), mask (h',w') uint8 in {0, 1, 255}) of each image; empty
-            if it was loaded from a file.
+        state: What the head made of all shots, tensors (1,…).
         num_shots: K.
+        shots: The labelled images; empty if it was loaded from a file.
+        adapted: What was learned from them, tensors by name; empty for nothing.
     """
 
-    prototypes: dict[str, Tensor]
-    shots: tuple[tuple[Tensor, Tensor], ...]
+    state: State
     num_shots: int
+    shots: tuple[SupportShot, ...] = ()
+    adapted: State = field(default_factory=dict)
 
 
 def save_bank(
-    path: str | os.PathLike[str], supports: dict[str, Support], model: str
+    path: str | os.PathLike[str],
+    supports: dict[str, Support],
+    model: str,
+    head: str,
 ) -> None:
     """Write supports; the file appears whole or not at all.
 
@@ -42,28 +68,42 @@ def save_bank(
         path: The file, of any suffix.
         supports: By class.
         model: Fingerprint of the model that made them.
+        head: Kind of its head.
+
+    Raises:
+        ValueError: If they take more than a bank can hold.
+        OSError: If it cannot be written.
     """
-    own = list(supports.values())
     arrays: dict[str, Any] = dict(
         version=np.array(VERSION),
         model=np.array(model),
+        head=np.array(head),
         names=np.array(list(supports)),
-        num_shots=np.array([s.num_shots for s in own]),
-        **{
-            side: np.concatenate([s.prototypes[side].cpu().numpy() for s in own])
-            for side in ('foreground', 'background')
-        },
+        num_shots=np.array([s.num_shots for s in supports.values()]),
     )
+    for i, support in enumerate(supports.values()):
+        for part in PARTS:
+            for name, value in getattr(support, part).items():
+                arrays[f'{part}/{i}/{name}'] = value.cpu().numpy()
+    size = sum(array.nbytes for array in arrays.values())
+    if size > LARGEST - 2**16:
+        raise ValueError(
+            f'{path}: the supports take {size} bytes, and a bank holds at most {LARGEST}'
+        )
     with atomic_path(path) as temporary, temporary.open('wb') as stream:
         np.savez(stream, **arrays)
 
 
-def load_bank(path: str | os.PathLike[str], model: str) -> dict[str, Support]:
+def load_bank(
+    path: str | os.PathLike[str], model: str, head: str, first_model: str | None = None
+) -> dict[str, Support]:
     """Read supports.
 
     Args:
         path: A file of :func:`save_bank`.
         model: Fingerprint of the model that is to use them.
+        head: Kind of its head.
+        first_model: Its fingerprint as mmssp 0.1 made it, for files of that time.
 
     Returns:
         By class.
@@ -82,49 +122,74 @@ def load_bank(path: str | os.PathLike[str], model: str) -> dict[str, Support]:
         check_archive(path, size)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        found = str(arrays['model'])
+        version = int(arrays['version'])
+        if version == 1:
+            arrays = _from_version_1(arrays)
+        elif version != VERSION:
+            raise ValueError(f'version {version}, expected {VERSION}')
+        found, found_head = str(arrays['model']), str(arrays['head'])
         supports = _unpack(arrays)
     # random bytes make zip and NumPy raise nearly anything
     except Exception as error:
         raise ValueError(f'{path} is damaged, or no support bank: {error}') from error
-    if found != model:
+    if found_head != head:
         raise ValueError(
-            f'{path} was made with another model ({found[:12]}…, this one is '
-            f'{model[:12]}…): set the support anew with this one'
+            f'{path} was made with {found_head[:80]}, and this model has {head}: set the '
+            'support anew with this one'
+        )
+    expected = first_model if version == 1 else model
+    if found != expected:
+        raise ValueError(
+            f'{path} was made with another model, or images of another size '
+            f'({found[:12]}…, here it is {(expected or "?")[:12]}…): set the support anew '
+            'with this one'
         )
     return supports
 
 
+def _from_version_1(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A file of mmssp 0.1, two arrays (N,C) for N classes, as one of this version."""
+    sides = ('foreground', 'background')
+    of_class = {
+        f'state/{i}/{side}': arrays[side][i : i + 1]
+        for side in sides
+        for i in range(len(arrays['names']))
+    }
+    if any(len(arrays[side]) != len(arrays['names']) for side in sides):
+        raise ValueError('names and arrays contradict each other')
+    kept = {name: arrays[name] for name in ('model', 'names', 'num_shots')}
+    return dict(kept, head=np.array('SSPHead'), **of_class)
+
+
 def _unpack(arrays: dict[str, np.ndarray]) -> dict[str, Support]:
-    if int(arrays['version']) != VERSION:
-        raise ValueError(f'version {arrays["version"]}, expected {VERSION}')
     names = [str(name) for name in arrays['names']]
-    sides = {side: arrays[side] for side in ('foreground', 'background')}
-    shape = sides['foreground'].shape
-    numbers = [*sides.values(), arrays['num_shots']]
+    shots = arrays['num_shots']
+    parts: list[dict[str, State]] = [{part: {} for part in PARTS} for _ in names]
+    numbers = [shots]
+    for key, array in arrays.items():
+        if '/' in key:
+            part, place, name = key.split('/', 2)
+            parts[int(place)][part][name] = torch.from_numpy(array.copy())
+            numbers.append(array)
     if (
         not names
         or len(set(names)) < len(names)
-        or len(shape) != 2
-        or arrays['num_shots'].ndim != 1
-        or any(len(array) != len(names) for array in numbers)
-        or sides['background'].shape != shape
-        or any(array.dtype != np.float32 for array in sides.values())
-        or arrays['num_shots'].dtype.kind not in 'iu'
-        or not all(np.isfinite(array).all() for array in numbers)
-        or not all(0 < shots < 2**31 for shots in arrays['num_shots'].ravel().tolist())
         or not all(name.strip() for name in names)
-        or not shape[1]
+        or shots.ndim != 1
+        or len(shots) != len(names)
+        or shots.dtype.kind not in 'iu'
+        or not all(0 < k < 2**31 for k in shots.tolist())
+        or any(array.dtype.kind not in 'fiub' for array in numbers)
+        or not all(np.isfinite(array).all() for array in numbers)
+        or not all(own['state'] for own in parts)
+        or not all(
+            value.dim() and len(value) == 1 and value.numel()
+            for own in parts
+            for value in own['state'].values()
+        )
     ):
         raise ValueError('names and arrays contradict each other')
     return {
-        name: Support(
-            prototypes={
-                side: torch.from_numpy(array[i : i + 1].copy())
-                for side, array in sides.items()
-            },
-            shots=(),
-            num_shots=int(arrays['num_shots'][i]),
-        )
-        for i, name in enumerate(names)
+        name: Support(own['state'], int(k), adapted=own['adapted'])
+        for name, k, own in zip(names, shots, parts, strict=True)
     }

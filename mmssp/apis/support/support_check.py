@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...models.decode_heads import SSPHead
-from ...models.prototypes import mean_prototypes
+from ...models.decision import margins
+from ...models.decode_heads import MatchingHead
 from .support_bank import Support
 
 SUSPICIOUS = 0.5
@@ -14,8 +14,8 @@ SUSPICIOUS = 0.5
 
 
 @torch.no_grad()
-def leave_one_out(head: SSPHead, support: Support, name: str) -> dict[str, Any]:
-    """IoU of each shot, segmented by the prototypes of the others.
+def leave_one_out(head: MatchingHead, support: Support, name: str) -> dict[str, Any]:
+    """IoU of each shot, segmented by what the head makes of the others.
 
     Args:
         head: Of the model.
@@ -31,17 +31,17 @@ def leave_one_out(head: SSPHead, support: Support, name: str) -> dict[str, Any]:
     if len(support.shots) < 2:
         raise ValueError(
             f'{name}: {len(support.shots)} support image(s) at hand; expected two or '
-            'more, set by set_support (a file holds their prototypes only)'
+            'more, set by set_support (a file holds what was made of them only)'
         )
-    own = [head.prototypes([[features]], [[mask]]) for features, mask in support.shots]
+    own = [head.shot_state(shot.features, shot.mask[None]) for shot in support.shots]
     ious = []
-    for i, (features, mask) in enumerate(support.shots):
-        others = mean_prototypes([p for k, p in enumerate(own) if k != i])
-        logits = head.match_prototypes(features[None], others)['final']
-        logits = head.upsample(logits, mask.shape)[0]
-        predicted = (logits[1] > logits[0]) & (mask != 255)
-        both = int((predicted & (mask == 1)).sum())
-        either = int((predicted | (mask == 1)).sum())
+    for i, shot in enumerate(support.shots):
+        others = head.combine([state for k, state in enumerate(own) if k != i])
+        logits = head.match_state(head.prepare(shot.features), others)['final']
+        margin = margins(head.upsample(logits, shot.mask.shape))[0]
+        predicted = (margin > 0) & (shot.mask != 255)
+        both = int((predicted & (shot.mask == 1)).sum())
+        either = int((predicted | (shot.mask == 1)).sum())
         ious.append(both / max(either, 1))
     warnings = []
     for i, iou in enumerate(ious):

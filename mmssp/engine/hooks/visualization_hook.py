@@ -15,6 +15,7 @@ from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 from torch import nn
 
+from mmssp.models.decode_heads import BaselineHead
 from mmssp.visualization import draw_episode_panel
 from mmssp.visualization.overlay import resize_image, to_rgb, without_padding
 
@@ -42,7 +43,7 @@ class FewShotVisualizationHook(Hook):
         wait_time: For how long, in seconds; 0 waits for a key.
         prediction_name: Caption of the model's prediction.
         baseline_name: Caption of the first guess, and of the prediction of a model
-            whose ``decode_head.method`` is ``'baseline'``.
+            with a :class:`mmssp.models.BaselineHead`.
         cell_height: Height of the pictures in a panel, in pixels.
 
     Raises:
@@ -226,7 +227,9 @@ def _unwrapped(model: nn.Module) -> Any:
 def _is_baseline(model: nn.Module) -> bool:
     """Whether the model's prediction is the first guess itself."""
     head = getattr(model, 'decode_head', None)
-    return getattr(head, 'method', None) == 'baseline'
+    # an SSPHead has more, unless it is asked for the baseline as in 0.1
+    method = getattr(head, 'method', 'baseline')
+    return isinstance(head, BaselineHead) and method == 'baseline'
 
 
 def _mask(data: PixelData) -> np.ndarray:

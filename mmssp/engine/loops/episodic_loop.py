@@ -1,6 +1,7 @@
 """Testing and validation that encode every image once, for all of its episodes."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -11,13 +12,14 @@ from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner, TestLoop, ValLoop
-from mmseg.registry import LOOPS
+from mmseg.registry import LOOPS, MODELS
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ...datasets.episodes import Episode
 from ...datasets.episodic_dataset import EpisodicDataset
-from ...models.prototypes import mean_prototypes
+from ...models.adaptation import Adapter
+from ...models.decode_heads.matching_head import MatchingHead, State
 from ...models.segmentors import FewShotEncoderDecoder
 from ...utils.memory import free_memory, processes_sharing
 from ...utils.precision import autocast_dtype
@@ -38,6 +40,7 @@ class Query:
         size: (H, W) of the image as it was encoded.
         truth: (H',W') uint8, all classes.
         info: What else the pipeline gave.
+        image: (3,H,W) uint8 as it was loaded, if it will be refined.
     """
 
     items: tuple[int, ...]
@@ -45,27 +48,29 @@ class Query:
     size: tuple[int, int]
     truth: Tensor
     info: dict[str, Any]
+    image: Tensor | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes that it holds."""
-        return self.features.nbytes + self.truth.nbytes
+        image = 0 if self.image is None else self.image.nbytes
+        return self.features.nbytes + self.truth.nbytes + image
 
 
 class _EpisodicLoop(BaseLoop):
     """What testing and validation share; mixed into mmengine's loops.
 
     Episodes are known beforehand, so every image is loaded, and encoded, once for all
-    episodes of this process that it is part of. Of supports only the prototypes are
-    kept; a query's features wait until the prototypes of all its supports are there, then
-    all its episodes are matched, with one affinity matrix. When the features that wait
-    fill ``feature_budget``, further queries are encoded a second time in the end.
+    episodes of this process that it is part of. Of supports only the head's states are
+    kept; a query's features wait until the states of all its supports are there, then
+    all its episodes are matched, prepared for once. When the features that wait fill
+    ``feature_budget``, further queries are encoded a second time in the end.
 
     Results are those of mmengine's loop, which takes over, with a line in the log, where
     images cannot be shared: a data set other than :class:`EpisodicDataset`, pipelines
-    that draw at random, a head without ``prototypes``, ``prepare`` and
-    ``match_prototypes``. Hooks see one episode at a time, in another order; their data
-    batch is loaded when they ask for it.
+    that draw at random, a model that adapts to the supports of each episode, a segmentor
+    or head of another kind than mmssp's. Hooks see one episode at a time, in another
+    order; their data batch is loaded when they ask for it.
 
     Args:
         runner: The runner.
@@ -81,6 +86,9 @@ class _EpisodicLoop(BaseLoop):
             on some GPUs, and other rounding.
         compile: Compile the encoder by ``torch.compile``; other rounding. Worth it for
             many images of few sizes.
+        adapt: Config of an :class:`mmssp.models.Adapter`, which learns from the supports
+            of each episode before it is predicted; in the place of the model's. A
+            departure from every protocol, and named so.
     """
 
     mode: Literal['val', 'test']
@@ -94,6 +102,7 @@ class _EpisodicLoop(BaseLoop):
         dtype: str | None = None,
         channels_last: bool = False,
         compile: bool = False,
+        adapt: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         encoded_as = autocast_dtype(dtype)
@@ -108,6 +117,7 @@ class _EpisodicLoop(BaseLoop):
         self.dtype = encoded_as
         self.channels_last = channels_last
         self.compile = compile
+        self.adapter: Adapter | None = MODELS.build(adapt) if adapt else None
         if self.dtype is not None:
             for metric in self.evaluator.metrics:
                 if hasattr(metric, 'departures'):
@@ -117,6 +127,10 @@ class _EpisodicLoop(BaseLoop):
         """Run all episodes of this process; returns the scores of all processes."""
         model = self.runner.model
         model = model.module if is_model_wrapper(model) else model
+        with _adapting(model, self.adapter):
+            return self._run(model)
+
+    def _run(self, model: Any) -> dict[str, Any]:
         dataset = self.dataloader.dataset
         reason = _why_not(model, dataset)
         episodes, visits = {}, []
@@ -224,7 +238,7 @@ class _Episodes:
         self.budget = budget
         self.held_bytes = 0
         self.held: dict[int, Query] = {}
-        self.prototypes: dict[tuple[int, int], dict[str, Tensor]] = {}
+        self.states: dict[tuple[int, int], State] = {}
         self.paths: dict[int, str] = {}
         self.waiting = Waiting(episodes)
         self.encoder: Callable[[Tensor], Tensor] = model.encode
@@ -284,18 +298,26 @@ class _Episodes:
             features, size = self._encode(view['query'])
         else:
             size = tuple(view['support'].shape[-2:])
+        image = None
+        if self.model.refiner is not None:
+            image = view['support' if view['query'] is True else 'query']
         return Query(
-            view['visit'].items, features, size, view['truth'], view['query_info']
+            view['visit'].items,
+            features,
+            size,
+            view['truth'],
+            view['query_info'],
+            image,
         )
 
     def _add_support(
         self, visit: Visit, features: Tensor, mask: Tensor
     ) -> Iterator[tuple[int, Any]]:
-        """Keep an image's prototypes; match the queries that were waiting for them."""
+        """Keep an image's states; match the queries that were waiting for them."""
         for label in visit.labels:
             own = torch.from_numpy(self.dataset.support_mask(mask.numpy(), label))
-            self.prototypes[visit.image, label] = self.model.decode_head.prototypes(
-                [[features[0]]], [[own.to(self.device, non_blocking=True)]]
+            self.states[visit.image, label] = self.model.shot_state(
+                features, own[None].to(self.device, non_blocking=True)
             )
             for image in self.waiting.arrived((visit.image, label)):
                 if image in self.held:
@@ -307,18 +329,21 @@ class _Episodes:
         """All episodes of a query."""
         head = self.model.decode_head
         prepared = head.prepare(query.features)
+        image = query.image
+        if image is not None:
+            image = self.model.data_preprocessor.normalise(image.to(self.device))
         for item in query.items:
             episode = self.episodes[item]
-            shots = [self.prototypes[key] for key in support_keys(episode)]
-            logits = head.match_prototypes(prepared, mean_prototypes(shots))
+            shots = [self.states[key] for key in support_keys(episode)]
+            logits = head.match_state(prepared, head.combine(shots))
             sample = self.dataset.query_sample(
                 item,
                 dict(query.info, gt_seg_map=query.truth.numpy()),
                 [self.paths[image] for image in episode.supports],
             ).to(self.device)
-            self.model.add_prediction(sample, logits, query.size)
+            self.model.add_prediction(sample, logits, query.size, image)
             for key in self.waiting.used(episode):
-                del self.prototypes[key]
+                del self.states[key]
             yield item, sample
 
 
@@ -330,15 +355,23 @@ def _why_not(model: torch.nn.Module, dataset: Any) -> str | None:
     """Why images cannot be shared; None if they can."""
     if not isinstance(dataset, EpisodicDataset):
         return f'{type(dataset).__name__} is no EpisodicDataset'
-    for owner, names in (
-        (model, ('encode', 'add_prediction')),
-        (
-            getattr(model, 'decode_head', None),
-            ('prototypes', 'prepare', 'match_prototypes'),
-        ),
-        (getattr(model, 'data_preprocessor', None), ('normalise',)),
-    ):
-        missing = [name for name in names if not hasattr(owner, name)]
-        if missing:
-            return f'{type(owner).__name__} has no {", ".join(missing)}'
+    if not isinstance(model, FewShotEncoderDecoder):
+        return f'{type(model).__name__} is no FewShotEncoderDecoder'
+    if not isinstance(model.decode_head, MatchingHead):
+        return f'{type(model.decode_head).__name__} is no MatchingHead'
+    if model.adapter is not None:
+        return f'{type(model.adapter).__name__} adapts to the supports of each'
     return None
+
+
+@contextmanager
+def _adapting(model: Any, adapter: Adapter | None) -> Iterator[None]:
+    """Let a model adapt inside, if there is anything to adapt by."""
+    if adapter is None:
+        yield
+        return
+    before, model.adapter = getattr(model, 'adapter', None), adapter
+    try:
+        yield
+    finally:
+        model.adapter = before

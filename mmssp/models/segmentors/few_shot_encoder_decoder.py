@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import torch
 from mmengine.logging import print_log
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
@@ -10,8 +12,16 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import SampleList
 from torch import Tensor, cat, channels_last, stack
+from torch.nn.functional import pad
 
-from ..unused import freeze_unused, summary
+from ...utils.checks import whole_number
+from ..adaptation import Adapter, Shot, adapt
+from ..decision import margins
+from ..decode_heads.matching_head import MatchingHead, State
+from ..refiners import Refiner
+from ..unused import PROBE_SIZE, freeze_unused, summary, untouched
+
+IGNORE = 255
 
 
 @MODELS.register_module()
@@ -30,50 +40,143 @@ class FewShotEncoderDecoder(EncoderDecoder):
     Attributes:
         with_baseline: When True, :meth:`predict` also stores the first guess, as
             ``baseline_sem_seg``. Off by default: it is for pictures.
+        adapter: Learns from the supports of each episode before it is predicted; None
+            for none.
+        refiner: Changes probabilities by the image before they are decided; None for
+            none.
+        stride: Pixels of a cell of the features, with ``size_divisor``; else None.
 
     Args:
+        size_divisor: For backbones that take multiples of some pixels only (of a
+            transformer's patch, say): :meth:`encode` pads images to a multiple at the
+            right and the bottom, by 0 after normalisation, and cuts cells of padding
+            alone off the features. Masks are padded likewise and logits cut, so nothing
+            is stretched. None for backbones that take any size, as the published one.
+        adapter: Config of an :class:`Adapter`.
+        refiner: Config of a :class:`Refiner`.
         **kwargs: As :class:`mmseg.models.segmentors.EncoderDecoder`; ``decode_head``
-            must be a matching head such as :class:`SSPHead`.
+            must be a :class:`MatchingHead` such as :class:`SSPHead`.
 
     Raises:
-        ValueError: If an auxiliary head is configured, or the head cannot match.
+        ValueError: If an auxiliary head is configured, the head cannot match, or the
+            backbone's stride does not divide ``size_divisor``.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        size_divisor: int | None = None,
+        adapter: dict[str, Any] | None = None,
+        refiner: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if self.with_auxiliary_head:
             raise ValueError(
                 'auxiliary_head: FewShotEncoderDecoder has none; add losses to '
                 'decode_head.loss_decode instead'
             )
-        if not hasattr(self.decode_head, 'match'):
+        if not isinstance(self.decode_head, MatchingHead):
             raise ValueError(
-                f'decode_head is a {type(self.decode_head).__name__}, which has no '
-                "match(); use a few-shot head, e.g. dict(type='SSPHead', in_channels=…)"
+                f'decode_head is a {type(self.decode_head).__name__}, which is no '
+                "MatchingHead; use a few-shot head, e.g. dict(type='SSPHead', "
+                'in_channels=…)'
             )
         self.with_baseline = False
+        self.adapter: Adapter | None = MODELS.build(adapter) if adapter else None
+        self.refiner: Refiner | None = MODELS.build(refiner) if refiner else None
+        self.size_divisor = size_divisor
+        self.stride: int | None = None
+        side = PROBE_SIZE
+        if size_divisor is not None:
+            side = _next_multiple(side, whole_number('size_divisor', size_divisor, 1))
+            self.stride = self._find_stride(side)
         parts = ['backbone', 'neck'] if self.with_neck else ['backbone']
-        unused = freeze_unused(self, self.encode, parts)
+        unused = freeze_unused(self, self.encode, parts, side)
         if unused:
             print_log(
                 f'frozen, as no feature that is matched depends on it: {summary(unused)}',
                 'current',
             )
 
+    def _find_stride(self, side: int) -> int:
+        """Tried on a small image: how many pixels a cell of the features has."""
+        first = next(self.parameters())
+        image = torch.zeros(1, 3, side, side, dtype=first.dtype, device=first.device)
+        with untouched(self), torch.no_grad():
+            features = self.decode_head.select_features(self.extract_feat(image))
+        cells = features.shape[-1]
+        if features.shape[-2] != cells or side % cells:
+            raise ValueError(
+                f'size_divisor={self.size_divisor}: an image of {side}x{side} pixels '
+                f'becomes {features.shape[-1]}x{features.shape[-2]} cells; expected a '
+                'number that divides its side: choose a multiple of the stride'
+            )
+        if self.size_divisor is None or self.size_divisor % (side // cells):
+            raise ValueError(
+                f'size_divisor={self.size_divisor}: expected a multiple of the stride of '
+                f'the features, {side // cells} pixels'
+            )
+        return side // cells
+
     def encode(self, image: Tensor) -> Tensor:
         """Features of images, as the head matches them.
 
         Args:
-            image: (B,3,H,W) float, normalised.
+            image: (B,3,H,W) float, normalised, of any size.
 
         Returns:
-            (B,C,h,w).
+            (B,C,h,w); with ``size_divisor``, h = ceil(H / stride) and likewise w.
         """
+        size = image.shape[-2:]
+        if self.size_divisor is not None:
+            image = _padded(
+                image, [_next_multiple(side, self.size_divisor) for side in size], 0
+            )
         if image.device.type == 'cpu':
             # a fifth faster there
             image = image.contiguous(memory_format=channels_last)
         features = self.decode_head.select_features(self.extract_feat(image))
+        if self.stride is not None:
+            rows, columns = (-(-side // self.stride) for side in size)
+            features = features[..., :rows, :columns]
         return features.contiguous()
+
+    def covered(self, size: Sequence[int]) -> tuple[int, int]:
+        """Pixels (H', W') that the features of an image of ``size`` (H, W) stand for.
+
+        That is the image, or, with ``size_divisor``, whole cells.
+        """
+        height, width = size
+        if self.stride is None:
+            return height, width
+        return _next_multiple(height, self.stride), _next_multiple(width, self.stride)
+
+    def fit_mask(self, mask: Tensor) -> Tensor:
+        """A mask (…,H,W) as large as what its image's features cover; 255 is added."""
+        return _padded(mask, self.covered(mask.shape[-2:]), IGNORE)
+
+    def shot_state(self, features: Tensor, mask: Tensor) -> State:
+        """The head's state of labelled images.
+
+        Args:
+            features: (N,C,h,w), from :meth:`encode`.
+            mask: (N,H,W) integer in {0, 1, 255}, of the images as they were encoded.
+        """
+        return self.decode_head.shot_state(features, self.fit_mask(mask))
+
+    def logits_at(self, logits: Tensor, size: Sequence[int]) -> Tensor:
+        """Logits of features at the size of the image that was encoded.
+
+        Args:
+            logits: (N,2,h,w).
+            size: (H, W) of the image.
+
+        Returns:
+            (N,2,H,W).
+        """
+        height, width = size
+        logits = self.decode_head.upsample(logits, self.covered(size))
+        return logits[..., :height, :width]
 
     def encode_episodes(
         self, query: Tensor, support: Tensor | list[list[Tensor]]
@@ -121,7 +224,19 @@ class FewShotEncoderDecoder(EncoderDecoder):
             )
         query, support = self.encode_episodes(inputs['query'], inputs['support'])
         truth = stack([sample.gt_sem_seg.data[0] for sample in data_samples])
-        return self.decode_head.loss(query, support, truth, inputs['support_mask'])
+        return self.decode_head.loss(
+            query,
+            support,
+            self.fit_mask(truth),
+            self._fit_masks(inputs['support_mask']),
+        )
+
+    def _fit_masks(
+        self, masks: Tensor | list[list[Tensor]]
+    ) -> Tensor | list[list[Tensor]]:
+        if isinstance(masks, Tensor):
+            return self.fit_mask(masks)
+        return [[self.fit_mask(mask) for mask in episode] for episode in masks]
 
     def predict(
         self, inputs: dict[str, Any], data_samples: SampleList | None = None
@@ -150,14 +265,63 @@ class FewShotEncoderDecoder(EncoderDecoder):
             strict=True,
         )
         for image, support, mask, sample in episodes:
-            query = self.encode(image[None])
-            shots = [self.encode(shot[None])[0] for shot in support]
-            logits = self.decode_head.match(query, [shots], [list(mask)])
-            self.add_prediction(sample, logits, image.shape[-2:])
+            shots = [Shot(*shot) for shot in zip(support, mask, strict=True)]
+            name = str(sample.get('class_name', 'object'))
+            logits = self._match_one(image[None], shots, name)
+            self.add_prediction(sample, logits, image.shape[-2:], image)
         return data_samples
 
+    def _match_one(
+        self, image: Tensor, shots: Sequence[Shot], name: str
+    ) -> dict[str, Tensor]:
+        """Logits (1,2,h,w) of a query (1,3,H,W) by its supports."""
+        head: MatchingHead = self.decode_head
+        state: State | None = None
+        if self.adapter is not None:
+            state = adapt(self.adapter, self, {name: shots})[name]
+        support = head.combine(
+            [
+                self.shot_state(
+                    self.adapted_features(shot.image[None], state), shot.mask[None]
+                )
+                for shot in shots
+            ]
+        )
+        query = self.adapted_features(image, state)
+        return self.match_adapted(head.prepare(query), query, support, state)
+
+    def adapted_features(self, image: Tensor, state: State | None) -> Tensor:
+        """As :meth:`encode`, in the space of what was adapted to a class.
+
+        Args:
+            image: (B,3,H,W) float, normalised.
+            state: From :func:`adapt`; None for features as they are.
+        """
+        if self.adapter is None or state is None:
+            return self.encode(image)
+        return self.adapter.encode(self, image, state)
+
+    def match_adapted(
+        self, prepared: Any, features: Tensor, support: State, state: State | None
+    ) -> dict[str, Tensor]:
+        """As the head's ``match_state``, by what was adapted to a class if anything was.
+
+        Args:
+            prepared: What the head's ``prepare`` made of the features.
+            features: (B,C,h,w) of queries, from :meth:`adapted_features`.
+            support: From the head's ``combine``.
+            state: From :func:`adapt`, or None.
+        """
+        if self.adapter is None or state is None:
+            return self.decode_head.match_state(prepared, support)
+        return self.adapter.match(self, features, support, state)
+
     def add_prediction(
-        self, sample: SegDataSample, logits: dict[str, Tensor], size: Sequence[int]
+        self,
+        sample: SegDataSample,
+        logits: dict[str, Tensor],
+        size: Sequence[int],
+        image: Tensor | None = None,
     ) -> None:
         """Put the mask of one query into its sample.
 
@@ -165,17 +329,29 @@ class FewShotEncoderDecoder(EncoderDecoder):
             sample: Gets what :meth:`predict` gives.
             logits: Of the head's ``match``, (1,2,h,w) each.
             size: (H, W) of the query as it was encoded.
+            image: (3,H,W) float, normalised, for the refiner; not needed without one.
+
+        Raises:
+            ValueError: If there is a refiner, and no image for it.
         """
-        final = self.decode_head.upsample(logits['final'], size)
-        self.postprocess_result(final, [sample])
+        final = self.logits_at(logits['final'], size)
+        images = None
+        if self.refiner is not None:
+            if image is None:
+                raise ValueError('add_prediction: expected the image for the refiner')
+            images = self.data_preprocessor.denormalise(image)[None]
+        self.postprocess_result(final, [sample], images)
         if self.with_baseline:
-            first = self.decode_head.upsample(logits['baseline'], size)
+            first = self.logits_at(logits['baseline'], size)
             guess = SegDataSample(metainfo=sample.metainfo)
             self.postprocess_result(first, [guess])
             sample.baseline_sem_seg = guess.pred_sem_seg
 
     def postprocess_result(
-        self, seg_logits: Tensor, data_samples: SampleList
+        self,
+        seg_logits: Tensor,
+        data_samples: SampleList,
+        images: Tensor | None = None,
     ) -> SampleList:
         """Resize logits to where they are scored, and decide.
 
@@ -187,31 +363,60 @@ class FewShotEncoderDecoder(EncoderDecoder):
         Args:
             seg_logits: (B,2,H,W), background first.
             data_samples: B samples.
+            images: (B,3,H,W) uint8 RGB of the queries, for the refiner; they are resized
+                like the logits. Without them nothing is refined.
 
         Returns:
-            The samples with ``seg_logits`` and ``pred_sem_seg``.
+            The samples with ``seg_logits``, unrefined, and ``pred_sem_seg``.
         """
-        for logits, sample in zip(seg_logits, data_samples, strict=True):
-            shape = tuple(logits.shape[-2:])
-            if sample.get('flip'):
-                dims = [-1] if sample.flip_direction == 'horizontal' else [-2]
-                logits = logits.flip(dims)
-            kept = sample.get('score_shape') or sample.get('ori_shape') or shape
-            wanted = kept
-            if 'score_shape' not in sample and 'canvas_shape' in sample:
-                wanted = sample.canvas_shape
-            if tuple(wanted) != shape:
-                logits = self.decode_head.upsample(logits[None], wanted)[0]
-            logits = logits[:, : kept[0], : kept[1]]
+        for i, (logits, sample) in enumerate(
+            zip(seg_logits, data_samples, strict=True)
+        ):
+            logits = self._where_scored(logits, sample)
+            image = None
+            if self.refiner is not None and images is not None:
+                seen = self._where_scored(images[i].float(), sample).round()
+                image = seen.clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+                image = np.ascontiguousarray(image)
+            margin = margins(logits[None], self.refiner, image)
             sample.seg_logits = PixelData(data=logits)
-            # argmax, which is slow over so short a dimension on a CPU
-            sample.pred_sem_seg = PixelData(data=(logits[1:] > logits[:1]).long())
+            sample.pred_sem_seg = PixelData(data=(margin > 0).long())
         return data_samples
+
+    def _where_scored(self, maps: Tensor, sample: SegDataSample) -> Tensor:
+        """Maps (C,H,W) of the query as it was encoded, as its truth lies."""
+        shape = tuple(maps.shape[-2:])
+        if sample.get('flip'):
+            maps = maps.flip(FLIPPED[sample.flip_direction])
+        kept = sample.get('score_shape') or sample.get('ori_shape') or shape
+        wanted = kept
+        if 'score_shape' not in sample and 'canvas_shape' in sample:
+            wanted = sample.canvas_shape
+        if tuple(wanted) != shape:
+            maps = self.decode_head.upsample(maps[None], wanted)[0]
+        return maps[:, : kept[0], : kept[1]]
 
     def _forward(
         self, inputs: dict[str, Any], data_samples: SampleList | None = None
     ) -> Tensor:
         """Final logits (B,2,H,W) at the query's input size."""
         query, support = self.encode_episodes(inputs['query'], inputs['support'])
-        final = self.decode_head.match(query, support, inputs['support_mask'])['final']
-        return self.decode_head.upsample(final, inputs['query'].shape[-2:])
+        masks = self._fit_masks(inputs['support_mask'])
+        final = self.decode_head.match(query, support, masks)['final']
+        return self.logits_at(final, inputs['query'].shape[-2:])
+
+
+FLIPPED = {'horizontal': (-1,), 'vertical': (-2,), 'diagonal': (-2, -1)}
+"""Dimensions that mmcv's RandomFlip turns round, by direction."""
+
+
+def _next_multiple(number: int, divisor: int) -> int:
+    return -(-number // divisor) * divisor
+
+
+def _padded(maps: Tensor, size: Sequence[int], value: float) -> Tensor:
+    """Maps (…,H,W) with a value added at the right and the bottom, up to ``size``."""
+    height, width = maps.shape[-2:]
+    if (height, width) == tuple(size):
+        return maps
+    return pad(maps, (0, size[1] - width, 0, size[0] - height), value=value)

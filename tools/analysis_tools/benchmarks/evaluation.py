@@ -171,15 +171,15 @@ def count_operations(
     for record in evenly(records, sample):
         episode = load_episode(model, record, setup)
         shots = [[model.encode(image[None])[0] for image in episode['supports']]]
-        prototypes = head.prototypes(shots, [episode['masks']])
+        state = head.support_state(shots, [episode['masks']])
         with FlopCounterMode(display=False) as encoding:
             features = model.encode(episode['query'][None])
         prepared = head.prepare(features)
         # what a query's first episode computes is there for its next
         with FlopCounterMode(display=False) as first:
-            logits = head.match_prototypes(prepared, prototypes)
+            logits = head.match_state(prepared, state)
         with FlopCounterMode(display=False) as following:
-            head.match_prototypes(prepared, prototypes)
+            head.match_state(prepared, state)
         encode.append(encoding.get_total_flops())
         match.append(following.get_total_flops())
         prepare.append(first.get_total_flops() - match[-1])

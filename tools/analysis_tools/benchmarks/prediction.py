@@ -41,26 +41,28 @@ def run(
     masks = [torch.where(m == 255, 255, (m == 1).to(torch.uint8)) for m in masks]
 
     head, device = model.decode_head, setup.device
-    match = torch.compile(head.match_prototypes) if setup.compile else None
+    match = torch.compile(head.match_state) if setup.compile else None
     query = images[0].pin_memory() if device == 'cuda' else images[0]
 
     @torch.no_grad()
     def set_support() -> dict[str, Tensor]:
         features = model.encode(torch.stack(images[1:]).to(device))
-        return head.prototypes(features[None], torch.stack(masks[1:]).to(device)[None])
+        return head.support_state(
+            features[None], torch.stack(masks[1:]).to(device)[None]
+        )
 
     @torch.no_grad()
     def predict(encoder, match) -> Tensor:
         features = encoder.encode(query[None].to(device, non_blocking=True))
-        logits = match(features, prototypes)['final']
+        logits = match(features, state)['final']
         logits = head.upsample(logits, (size, size))
         return (logits[0, 1] > logits[0, 0]).cpu()
 
     def ours() -> Tensor:
-        return predict(model, match or head.match_prototypes)
+        return predict(model, match or head.match_state)
 
     def uncompiled() -> Tensor:
-        return predict(plain_model, head.match_prototypes)
+        return predict(plain_model, head.match_state)
 
     @torch.no_grad()
     def plain() -> Tensor:
@@ -69,7 +71,7 @@ def run(
         mask = plain_predict(plain_model, placed[0], placed[1:], supports, (size, size))
         return mask.cpu()
 
-    prototypes = setup.ours(set_support)()
+    state = setup.ours(set_support)()
     row = compare(
         f'prediction, support set beforehand, {shots}-shot, {size}×{size}',
         ours,
