@@ -1,7 +1,10 @@
 """From pixels to features, whole or tile by tile."""
 
+import math
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +16,43 @@ UNIT = 32
 stride of common backbones."""
 OVERLAP = 0.25
 """Share of a tile that its neighbours see as well, so that borders have a context."""
+
+
+class View(NamedTuple):
+    """An image as it is encoded.
+
+    Attributes:
+        pixels: (H,W,3) uint8 RGB.
+        tile: Side of the tiles that it is cut into; None for the whole.
+    """
+
+    pixels: np.ndarray
+    tile: int | None
+
+
+def viewed(image: np.ndarray, image_size: int | None, tile: int | None) -> View:
+    """An image of any size as it is encoded.
+
+    Args:
+        image: (H,W,3) uint8 RGB.
+        image_size: Resize it to about the area of a square of this side; None does not.
+        tile: Leave an image with a longer side as it is, and cut it into tiles.
+    """
+    if tile is not None and max(image.shape[:2]) > tile:
+        return View(image, tile)
+    if image_size is None:
+        return View(image, None)
+    return View(resized(image, image_size), None)
+
+
+def resized(image: np.ndarray, side: int) -> np.ndarray:
+    """An image (H,W,3) of about the area of a square, aspect kept, sides 32 or more."""
+    scale = side / math.sqrt(image.shape[0] * image.shape[1])
+    # a stripe would else become longer than its memory allows
+    scale = min(scale, 8 * side / max(image.shape[:2]))
+    height, width = (max(32, round(scale * length)) for length in image.shape[:2])
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=method)
 
 
 def encode_image(

@@ -1,6 +1,5 @@
 """Show a few labelled images once, then segment any number of others."""
 
-import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -17,7 +16,7 @@ from ..models.decode_heads.matching_head import State
 from ..models.prototypes import mask_weights
 from ..utils.precision import autocast_dtype
 from .annotations.conversion import to_mask
-from .encoding import encode_image, raw_pixels
+from .encoding import View, encode_image, raw_pixels, viewed
 from .explanation import Explanation
 from .images import read_any_image
 from .models import build_model, fingerprint, first_fingerprint
@@ -257,7 +256,7 @@ class FewShotInferencer:
         shots = {
             name: [
                 Shot(
-                    normalise(raw_pixels(shot.image).to(self.device)),
+                    normalise(raw_pixels(shot.view.pixels).to(self.device)),
                     torch.from_numpy(shot.annotation).to(self.device),
                 )
                 for shot in support.shots
@@ -315,30 +314,34 @@ class FewShotInferencer:
         threshold = self.threshold if threshold is None else threshold
         threshold = checked_share('threshold', threshold)
         image = self._read(image, channel_order)
-        found = self._matched(image)
+        view = self._view(image)
+        found = self._matched(view)
         return Result(
             image=image,
             names=self.names,
             margins=partial(
                 self._margins,
                 [logits['final'] for logits in found.values()],
+                view.pixels.shape[:2],
                 image,
             ),
             scores={name: presence(ls['baseline']) for name, ls in found.items()},
             threshold=threshold,
             presence_threshold=self.presence_threshold,
-            _explain=partial(self._explain, image, dict(self._supports)),
+            _explain=partial(
+                self._explain, image, self.image_size, self.tile, dict(self._supports)
+            ),
         )
 
-    def _matched(self, image: np.ndarray) -> dict[str, dict[str, Tensor]]:
-        """Logits (1,2,h,w) of each class, of an image (H,W,3) uint8 RGB."""
+    def _matched(self, view: View) -> dict[str, dict[str, Tensor]]:
+        """Logits (1,2,h,w) of each class in an image."""
         head = self.model.decode_head
         found, encoded = {}, {}
         for name, support in self._supports.items():
             # classes adapted together share their features, and so do those that are not
             key = tuple(id(value) for value in support.adapted.values())
             if key not in encoded:
-                features = self._encode(*self._view(image), support.adapted)
+                features = self._encode(view, support.adapted)
                 encoded[key] = features, head.prepare(features)
             features, prepared = encoded[key]
             found[name] = self.model.match_adapted(
@@ -348,19 +351,25 @@ class FewShotInferencer:
 
     @torch.no_grad()
     def _margins(
-        self, logits: Sequence[Tensor], image: np.ndarray, i: int
+        self,
+        logits: Sequence[Tensor],
+        seen: Sequence[int],
+        image: np.ndarray,
+        i: int,
     ) -> np.ndarray:
         """(H,W) float32 of the class of number ``i``, at the image's own size."""
-        own = self._at_size(logits[i].float(), image)
+        own = self._at_size(logits[i].float(), seen, image.shape[:2])
         return margins(own, self.model.refiner, image)[0].cpu().numpy()
 
-    def _at_size(self, maps: Tensor, image: np.ndarray) -> Tensor:
-        """Maps (1,C,h,w) of an image's features at its size, as in testing: first at the
-        size at which it was encoded."""
-        size = image.shape[:2]
-        seen = self._view(image)[0].shape[:2]
+    def _at_size(
+        self, maps: Tensor, seen: Sequence[int], size: Sequence[int]
+    ) -> Tensor:
+        """Maps (1,C,h,w) of an image's features at its own size, as in testing: first at
+        the size at which it was encoded."""
         maps = self.model.logits_at(maps, seen)
-        return maps if seen == size else self.model.decode_head.upsample(maps, size)
+        if tuple(seen) == tuple(size):
+            return maps
+        return self.model.decode_head.upsample(maps, size)
 
     def predict_batch(
         self,
@@ -408,30 +417,31 @@ class FewShotInferencer:
     def _head_name(self) -> str:
         return type(self.model.decode_head).__name__
 
-    def _view(self, image: np.ndarray) -> tuple[np.ndarray, int | None]:
-        """An image (H,W,3) uint8 RGB as it is encoded, and the side of its tiles."""
-        if self.tile is not None and max(image.shape[:2]) > self.tile:
-            return image, self.tile
-        if self.image_size is None:
-            return image, None
-        return resized(image, self.image_size), None
+    def _view(self, image: np.ndarray) -> View:
+        return viewed(image, self.image_size, self.tile)
 
-    def _encode(self, view: np.ndarray, tile: int | None, adapted: State) -> Tensor:
-        """What :meth:`_view` gave → (1,C,h,w)."""
-        encode = partial(self.model.adapted_features, state=adapted or None)
-        return encode_image(self.model, view, self.device, self.dtype, tile, encode)
+    def _encode(self, view: View, adapted: State) -> Tensor:
+        """(1,C,h,w)."""
+        return encode_image(
+            self.model,
+            view.pixels,
+            self.device,
+            self.dtype,
+            view.tile,
+            partial(self.model.adapted_features, state=adapted or None),
+        )
 
     def _shot(self, image: np.ndarray, mask: np.ndarray) -> SupportShot:
-        view, tile = self._view(image)
-        features = self._encode(view, tile, {})
-        size, seen = features.shape[-2:], view.shape[:2]
+        view = self._view(image)
+        features = self._encode(view, {})
+        size, seen = features.shape[-2:], view.pixels.shape[:2]
         small = mask
         if mask.shape != seen:
             small = cv2.resize(mask, seen[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         fitted = self.model.fit_mask(torch.from_numpy(small))
         if not mask_weights((fitted == 1).float()[None], size).any():
             fitted = self._cells(mask, size, seen)
-        return SupportShot(features, fitted.to(self.device), view, small, tile)
+        return SupportShot(features, fitted.to(self.device), view, small)
 
     def _cells(
         self, mask: np.ndarray, cells: Sequence[int], seen: Sequence[int]
@@ -467,9 +477,7 @@ class FewShotInferencer:
         return head.combine(
             [
                 head.shot_state(
-                    self._encode(shot.image, shot.tile, adapted)
-                    if adapted
-                    else shot.features,
+                    self._encode(shot.view, adapted) if adapted else shot.features,
                     shot.mask[None],
                 )
                 for shot in shots
@@ -478,13 +486,19 @@ class FewShotInferencer:
 
     @torch.no_grad()
     def _explain(
-        self, image: np.ndarray, supports: dict[str, Support], name: str
+        self,
+        image: np.ndarray,
+        image_size: int | None,
+        tile: int | None,
+        supports: dict[str, Support],
+        name: str,
     ) -> Explanation:
-        support = supports[name]
-        features = self._encode(*self._view(image), support.adapted)
+        support, view = supports[name], viewed(image, image_size, tile)
+        features = self._encode(view, support.adapted)
         maps = self.model.decode_head.explain(features, support.state)
+        seen, size = view.pixels.shape[:2], image.shape[:2]
         found = {
-            key: self._at_size(value[None].float(), image)[0, 0]
+            key: self._at_size(value[None].float(), seen, size)[0, 0]
             for key, value in maps.items()
         }
         for key in ('first_guess', 'final'):
@@ -517,16 +531,6 @@ def presence(first_guess: Tensor) -> float:
     probability = first_guess.softmax(1)[0, 1].flatten()
     number = max(1, round(TOP_SHARE * len(probability)))
     return float(probability.topk(number).values.mean())
-
-
-def resized(image: np.ndarray, side: int) -> np.ndarray:
-    """An image (H,W,3) of about the area of a square, aspect kept, sides 32 or more."""
-    scale = side / math.sqrt(image.shape[0] * image.shape[1])
-    # a stripe would else become longer than its memory allows
-    scale = min(scale, 8 * side / max(image.shape[:2]))
-    height, width = (max(32, round(scale * length)) for length in image.shape[:2])
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return cv2.resize(image, (width, height), interpolation=method)
 
 
 def _as_list(value: Any) -> list[Any]:

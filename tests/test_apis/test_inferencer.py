@@ -3,16 +3,20 @@
 import gc
 import pickle
 import tracemalloc
+import weakref
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from mmseg.structures import SegDataSample
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmssp.apis import Box, FewShotInferencer
-from mmssp.apis.inferencer import resized
+from mmssp.apis.encoding import raw_pixels, resized
+from mmssp.apis.models import first_fingerprint
 
 CONFIG = """
 model = dict(
@@ -438,3 +442,207 @@ def test_default_model_needs_no_download(monkeypatch):
     image, masks = scene('red', 'blue')
     inferencer.set_support(image, masks['red'], name='red')
     assert inferencer.predict(image).mask.shape == image.shape[:2]
+
+
+@pytest.mark.parametrize('size', [(96, 128), (101, 75)])
+def test_masks_are_those_of_testing(inferencer, size):
+    """With the size of images as it is: softmax, resizing and supports' masks alike."""
+    inferencer.image_size = None
+    pairs = [scene('red', 'blue', seed=i, size=(96, 128)) for i in range(3)]
+    images = [image[: size[0], : size[1]] for image, _ in pairs]
+    masks = [masks['red'][: size[0], : size[1]] for _, masks in pairs]
+    masks[1][:20] = 255
+    inferencer.set_support(images[:2], masks[:2], 'red')
+    model = inferencer.model
+    batch = dict(
+        query=[raw_pixels(images[2])],
+        support=[[raw_pixels(image) for image in images[:2]]],
+        support_mask=[[torch.from_numpy(mask) for mask in masks[:2]]],
+    )
+    (sample,) = model.test_step(dict(inputs=batch, data_samples=[SegDataSample()]))
+    found = inferencer.predict(images[2])
+    assert found.mask.any()
+    assert np.array_equal(found.mask, sample.pred_sem_seg.data[0].numpy())
+    expected = sample.seg_logits.data.softmax(0)[1].detach().numpy()
+    np.testing.assert_allclose(found.probabilities[0], expected, atol=1e-6)
+
+
+def test_masks_of_resized_images_are_those_of_testing(inferencer):
+    (support, masks), (query, _) = scene('red', seed=0), scene('red', seed=3)
+    inferencer.set_support(support, masks['red'], 'red')
+    small = [resized(image, 96) for image in (support, query)]
+    mask = cv2.resize(
+        masks['red'], small[0].shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT
+    )
+    batch = dict(
+        query=[raw_pixels(small[1])],
+        support=[[raw_pixels(small[0])]],
+        support_mask=[[torch.from_numpy(mask)]],
+    )
+    sample = SegDataSample(metainfo=dict(ori_shape=query.shape[:2]))
+    (sample,) = inferencer.model.test_step(dict(inputs=batch, data_samples=[sample]))
+    found = inferencer.predict(query).mask
+    assert found.any()
+    assert np.array_equal(found, sample.pred_sem_seg.data[0].numpy())
+
+
+def test_a_result_keeps_no_features(inferencer, monkeypatch):
+    set_red(inferencer)
+    encode, made = inferencer.model.encode, []
+
+    def watched(image):
+        features = encode(image)
+        made.append(weakref.ref(features))
+        return features
+
+    monkeypatch.setattr(inferencer.model, 'encode', watched)
+    results = [inferencer.predict(scene('red', seed=i)[0]) for i in range(3)]
+    gc.collect()
+    assert [ref() for ref in made] == [None] * 3
+    assert all(result.mask.any() for result in results)
+    # which is why they are made again for an explanation
+    assert results[0].explain().final.shape == results[0].mask.shape
+
+
+def test_results_of_many_classes_take_the_memory_of_few(inferencer):
+    image, masks = scene('red', size=(384, 512))
+    for i in range(12):
+        inferencer.set_support(image, masks['red'], f'red {i}')
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        results = [inferencer.predict(image) for _ in range(4)]
+        held = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    # the image, and nothing of its size for each class
+    assert held < len(results) * 2 * image.nbytes
+
+
+def test_a_stream_predicts_each_image_when_it_is_asked_for(inferencer):
+    set_red(inferencer)
+    image, read = scene('red', seed=3)[0], []
+
+    def endless():
+        while True:
+            read.append(1)
+            yield image
+
+    stream = inferencer.predict_stream(endless())
+    assert not read
+    first, _ = next(stream), next(stream)
+    assert len(read) == 2
+    assert np.array_equal(first.mask, inferencer.predict(image).mask)
+
+
+def test_a_result_is_the_same_after_the_settings_have_changed(inferencer):
+    set_red(inferencer)
+    image, _ = scene('red', seed=3)
+    expected = inferencer.predict(image).mask
+    result = inferencer.predict(image)
+    inferencer.image_size = 64
+    assert np.array_equal(result.mask, expected)
+
+
+def test_probability_of_one_class_is_that_of_all(inferencer):
+    image, masks = scene('red', 'blue')
+    for name in ('red', 'blue'):
+        inferencer.set_support(image, masks[name], name)
+    result = inferencer.predict(image)
+    assert np.array_equal(result.probability('blue'), result.probabilities[1])
+    with pytest.raises(ValueError, match="name='green': expected one of"):
+        result.probability('green')
+
+
+CHANGES = {
+    'channel order': ('bgr_to_rgb=True', 'bgr_to_rgb=False'),
+    'normalisation': ('std=[64.]', 'std=[63.]'),
+    'neck': (
+        "decode_head=dict(type='SSPHead', in_channels=24",
+        "neck=dict(type='MultiLevelNeck', in_channels=[24], out_channels=24, "
+        "scales=[1]), decode_head=dict(type='SSPHead', in_channels=24",
+    ),
+}
+
+
+@pytest.mark.parametrize('change', CHANGES)
+def test_bank_of_a_model_that_sees_otherwise_is_refused(change, tmp_path):
+    found = []
+    for i, text in enumerate((CONFIG, CONFIG.replace(*CHANGES[change]))):
+        (tmp_path / f'{i}.py').write_text(text)
+        torch.manual_seed(0)
+        found.append(FewShotInferencer(tmp_path / f'{i}.py', device='cpu'))
+    set_red(found[0])
+    found[0].save_support(tmp_path / 'red.bank')
+    with pytest.raises(ValueError, match='another model'):
+        found[1].load_support(tmp_path / 'red.bank')
+
+
+def test_bank_made_at_another_size_is_refused(inferencer, config, tmp_path):
+    set_red(inferencer)
+    inferencer.save_support(tmp_path / 'red.bank')
+    torch.manual_seed(0)
+    with pytest.raises(ValueError, match='of another size'):
+        FewShotInferencer(config, device='cpu', image_size=64).load_support(
+            tmp_path / 'red.bank'
+        )
+
+
+def test_bank_made_before_the_weights_changed_is_refused(inferencer, tmp_path):
+    set_red(inferencer)
+    inferencer.save_support(tmp_path / 'red.bank')
+    with torch.no_grad():
+        inferencer.model.backbone.conv.weight.mul_(1.01)
+    with pytest.raises(ValueError, match='another model'):
+        inferencer.load_support(tmp_path / 'red.bank')
+
+
+def test_bank_serves_a_head_that_differs_in_matching_alone(tmp_path):
+    found = []
+    for i, text in enumerate((CONFIG, CONFIG.replace('refine=True', 'refine=False'))):
+        (tmp_path / f'{i}.py').write_text(text)
+        torch.manual_seed(0)
+        found.append(FewShotInferencer(tmp_path / f'{i}.py', device='cpu'))
+    set_red(found[0])
+    found[0].save_support(tmp_path / 'red.bank')
+    found[1].load_support(tmp_path / 'red.bank')
+    assert found[1].names == ('red',)
+
+
+def test_bank_of_the_first_version_still_serves(inferencer, tmp_path):
+    set_red(inferencer)
+    image = scene('red', seed=3)[0]
+    expected = inferencer.predict(image).mask
+    (support,) = inferencer._supports.values()
+    np.savez(
+        tmp_path / 'old.npz',
+        version=np.array(1),
+        model=np.array(first_fingerprint(inferencer.model)),
+        names=np.array(['red']),
+        num_shots=np.array([1]),
+        **{side: value.numpy() for side, value in support.state.items()},
+    )
+    inferencer.load_support(tmp_path / 'old.npz')
+    assert np.array_equal(inferencer.predict(image).mask, expected)
+
+
+def test_bank_of_another_number_of_channels_is_refused(inferencer, tmp_path):
+    np.savez(
+        tmp_path / 'odd.npz',
+        version=np.array(1),
+        model=np.array(first_fingerprint(inferencer.model)),
+        names=np.array(['red']),
+        num_shots=np.array([1]),
+        foreground=np.ones((1, 23), np.float32),
+        background=np.ones((1, 23), np.float32),
+    )
+    with pytest.raises(
+        ValueError, match='class red: found a state .*expected one like'
+    ):
+        inferencer.load_support(tmp_path / 'odd.npz')
+
+
+def test_a_model_without_an_adapter_says_so(inferencer):
+    set_red(inferencer)
+    with pytest.raises(ValueError, match='expected adapter='):
+        inferencer.adapt()

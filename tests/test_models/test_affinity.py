@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmssp.models import affinity as module
 from mmssp.models.affinity import DenseAffinity, SparseAffinity
@@ -130,3 +131,47 @@ def test_off_the_cpu_the_head_never_waits_for_the_device(build_segmentor):
         losses = head.loss(query, support, masks, support_masks)
     assert logits['final'].shape == (2, 2, 9, 7)
     assert len(losses) == 4
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes the elements of the largest tensor that is made."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, (tuple, list)) else [made]:
+            if isinstance(tensor, Tensor):
+                self.largest = max(self.largest, tensor.numel())
+        return made
+
+
+@pytest.mark.parametrize('gradient', [False, True])
+def test_dense_sums_beyond_the_limit_are_the_same_without_the_matrix(
+    gradient, monkeypatch
+):
+    monkeypatch.setattr(module, 'BLOCK', 16)
+    n = 200
+    features, _ = pixels(n, channels=4)
+    mask = chosen(n, 0.6, 0)
+    results = []
+    for limit in (module.LARGEST_MATRIX, 8 * n * 16):
+        leaf = features.clone().requires_grad_(gradient)
+        with LargestTensor() as made:
+            affinity = DenseAffinity(leaf, unit(leaf), 2.0, limit)
+            means = affinity.sums(mask).means()
+            if gradient:
+                means.pow(2).sum().backward()
+        results.append((means.detach(), leaf.grad, made.largest))
+    whole, blocks = results
+    torch.testing.assert_close(blocks[0], whole[0])
+    if gradient:
+        torch.testing.assert_close(blocks[1], whole[1])
+    assert whole[2] == n * n
+    assert blocks[2] <= 16 * n
+
+
+def test_several_images_of_one_sparse_affinity_are_an_error():
+    features = torch.zeros(2, 3, 4)
+    with pytest.raises(ValueError, match='found 2 images, expected one'):
+        SparseAffinity(features, features, 2.0)

@@ -240,13 +240,19 @@ def test_a_query_on_a_square_is_cut_out_of_it(build_segmentor):
     assert torch.equal(found.seg_logits.data, square.seg_logits.data[:, :60])
 
 
-def test_a_flipped_query_is_flipped_back(build_segmentor):
+@pytest.mark.parametrize(
+    ('direction', 'dims'),
+    [('horizontal', [-1]), ('vertical', [-2]), ('diagonal', [-2, -1])],
+)
+def test_a_flipped_query_is_flipped_back(direction, dims, build_segmentor):
     model = build_segmentor().eval()
     (plain,) = model.test_step(raw_batch(1, ori=(60, 70)))
     batch = raw_batch(1, ori=(60, 70))
-    batch['data_samples'][0].set_metainfo(dict(flip=True, flip_direction='horizontal'))
+    batch['data_samples'][0].set_metainfo(dict(flip=True, flip_direction=direction))
     (flipped,) = model.test_step(batch)
-    torch.testing.assert_close(flipped.seg_logits.data, plain.seg_logits.data.flip(-1))
+    torch.testing.assert_close(
+        flipped.seg_logits.data, plain.seg_logits.data.flip(dims)
+    )
 
 
 @pytest.mark.parametrize(

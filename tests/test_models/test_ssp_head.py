@@ -8,6 +8,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from mmseg.registry import MODELS
 
+from mmssp.models import SSPHead
+from mmssp.models.decode_heads import ssp_head
+
 CONTENTS = ('random', 'no foreground', 'no background', 'all ignored', 'one pixel')
 
 
@@ -331,3 +334,45 @@ def test_calling_the_head_is_matching():
     del arguments['query_mask']
     expected, found = model.match(**arguments), model(**arguments)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize('affinity', ['sparse', 'dense'])
+def test_several_queries_prepared_at_once_are_matched_as_each_alone(affinity):
+    model = head(refine=True, affinity=affinity)
+    inputs = random_batch()
+    queries = inputs['query_features']
+    state = model.support_state(inputs['support_features'], inputs['support_mask'])
+    together = model.match_state(model.prepare(queries), state)
+    for i in range(2):
+        own = {name: value[i : i + 1] for name, value in state.items()}
+        alone = model.match_state(model.prepare(queries[i : i + 1]), own)
+        for stage, logits in alone.items():
+            torch.testing.assert_close(together[stage][i : i + 1], logits)
+
+
+def test_the_baseline_by_its_name_of_0_1_is_the_baseline_and_says_so(monkeypatch):
+    said = []
+    monkeypatch.setattr(ssp_head, 'print_log', lambda text, *_: said.append(text))
+    inputs = random_batch()
+    inputs.pop('query_mask')
+    found = head(method='baseline').match(**inputs)
+    assert 'BaselineHead now' in ''.join(said)
+    expected = MODELS.build(dict(type='BaselineHead', in_channels=1)).match(**inputs)
+    for stage, logits in expected.items():
+        assert torch.equal(found[stage], logits)
+
+
+def test_methods_by_their_names_of_0_1_work():
+    model, inputs = head(refine=True), random_batch()
+    state = model.prototypes(inputs['support_features'], inputs['support_mask'])
+    expected = model.support_state(inputs['support_features'], inputs['support_mask'])
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
+    found = model.match_prototypes(inputs['query_features'], state)['final']
+    assert torch.equal(
+        found, model.match_state(inputs['query_features'], state)['final']
+    )
+
+
+def test_a_head_that_overrides_what_is_renamed_is_told_the_new_name():
+    with pytest.raises(TypeError, match='match_prototypes.. is called match_state'):
+        type('OldHead', (SSPHead,), dict(match_prototypes=lambda *_: None))

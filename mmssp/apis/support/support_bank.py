@@ -12,6 +12,7 @@ from torch import Tensor
 from ...models.decode_heads.matching_head import State
 from ...utils.archives import check_archive
 from ...utils.files import atomic_path
+from ..encoding import View
 
 VERSION = 2
 """1, of mmssp 0.1, held the prototypes of SSPHead alone."""
@@ -27,16 +28,14 @@ class SupportShot:
     Attributes:
         features: (1,C,h,w).
         mask: (h',w') uint8 in {0, 1, 255}, as the head takes it with these features.
-        image: (H,W,3) uint8 RGB as it was encoded.
+        view: The image as it was encoded.
         annotation: (H,W) uint8 in {0, 1, 255}, of that size.
-        tile: Side of the tiles that it was encoded by; None for the whole.
     """
 
     features: Tensor
     mask: Tensor
-    image: np.ndarray
+    view: View
     annotation: np.ndarray
-    tile: int | None = None
 
 
 @dataclass(frozen=True)
