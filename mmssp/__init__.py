@@ -19,10 +19,6 @@ with quiet_imports():
         runtime,
         visualization,
     )
-    from .runtime import checkpoints  # noqa: F401  makes mmengine read them safely
-    from .runtime.safe_globals import allow_mmengine_checkpoints
-
-    allow_mmengine_checkpoints()
 
 from .version import __version__
 

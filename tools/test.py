@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmssp.evaluation import PROTOCOLS, FewShotIoUMetric
-from mmssp.runtime.checkpoints import load_for_test, training_departures
+from mmssp.runtime.checkpoints import load_for_test, safe_reading, training_departures
 from mmssp.runtime.config import (
     built_from,
     few_shot_metric,
@@ -114,7 +114,7 @@ def main() -> None:
         few_shot_metric(cfg).out_file = args.out
     show_episodes(cfg, args.show_dir, args.show_interval)
     cfg.load_from, cfg.resume = None, False
-    with built_from(cfg):
+    with built_from(cfg), safe_reading():
         runner = Runner.from_cfg(cfg)
     watch_each_other()
     trained_on = load_for_test(runner, args.checkpoint)

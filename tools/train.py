@@ -9,7 +9,7 @@ import mmssp  # noqa: F401  first of all: it checks what the others need
 from mmengine.config import DictAction
 from mmengine.runner import Runner
 
-from mmssp.runtime.checkpoints import check_pretrained
+from mmssp.runtime.checkpoints import check_pretrained, safe_reading
 from mmssp.runtime.config import (
     built_from,
     episodic_datasets,
@@ -87,10 +87,11 @@ def main() -> None:
     if start_from:
         cfg.default_hooks['resume']['start_from'] = start_from
     check_pretrained(cfg)
-    with built_from(cfg):
-        runner = Runner.from_cfg(cfg)
-    watch_each_other()
-    runner.train()
+    with safe_reading():
+        with built_from(cfg):
+            runner = Runner.from_cfg(cfg)
+        watch_each_other()
+        runner.train()
     leave_together()
 
 

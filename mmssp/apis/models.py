@@ -14,7 +14,12 @@ from mmseg.registry import MODELS
 
 from ..models.decode_heads import MatchingHead
 from ..models.segmentors import FewShotEncoderDecoder
-from ..runtime.checkpoints import check_pretrained, load_weights, read_checkpoint
+from ..runtime.checkpoints import (
+    check_pretrained,
+    load_weights,
+    read_checkpoint,
+    safe_reading,
+)
 from ..runtime.config import load_config
 from ..utils.command import explanation
 
@@ -50,7 +55,8 @@ def build_model(
     if weights is None:
         check_pretrained(cfg)
     try:
-        built = MODELS.build(cfg.model)
+        with safe_reading():
+            built = MODELS.build(cfg.model)
     except (TypeError, KeyError, AttributeError, AssertionError) as error:
         raise ValueError(
             explanation(error) or f'{cfg.filename}: the model cannot be built: {error}'
@@ -64,7 +70,7 @@ def build_model(
             'FewShotEncoderDecoder with SSPHead or another MatchingHead'
         )
     if weights is None:
-        with _quiet():
+        with _quiet(), safe_reading():
             built.init_weights()
     else:
         load_weights(built, read_checkpoint(weights), weights)

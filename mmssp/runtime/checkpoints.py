@@ -1,14 +1,11 @@
-"""Checkpoints: read without running anything in them, and fitted to their model.
-
-Importing this module makes mmengine read files and ``http(s)`` URLs likewise, wherever it
-is asked to: for tests, resumed training and initial weights (``init_cfg``).
-"""
+"""Checkpoints: read without running anything in them, and fitted to their model."""
 
 import hashlib
 import os
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,7 @@ from torch import Tensor, nn
 
 from ..protocols import get_protocol
 from ..utils.archives import check_archive
-from .safe_globals import allow_mmengine_checkpoints, restricted_pickle
+from .safe_globals import mmengine_allowed, restricted_pickle
 
 NAMED = 3
 """Of the tensors that are wrong."""
@@ -77,9 +74,9 @@ def read_checkpoint(
 
 
 def _load(path: Path, map_location: MapLocation, mmap: bool) -> Any:
-    # each time: a load of mmengine's own may have taken the allowances away again
-    if allow_mmengine_checkpoints():
-        return torch.load(path, map_location, weights_only=True, mmap=mmap)
+    with mmengine_allowed() as allowed:
+        if allowed:
+            return torch.load(path, map_location, weights_only=True, mmap=mmap)
     return torch.load(
         path,
         map_location=map_location,
@@ -148,18 +145,25 @@ def _is_finite(tensor: Tensor) -> bool:
     return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
 
 
-@CheckpointLoader.register_scheme(prefixes='', force=True)
-def load_from_file(filename: str, map_location: MapLocation = None) -> dict[str, Any]:
-    """As :func:`read_checkpoint`, in the place of mmengine's loader of local files.
+@contextmanager
+def safe_reading() -> Iterator[None]:
+    """Have mmengine read files and ``http(s)`` URLs by :func:`read_checkpoint`, inside.
 
-    Raises:
-        FileNotFoundError: See there.
-        ValueError: See there.
+    For resumed training, ``load_from`` and initial weights (``init_cfg``), which mmengine
+    reads itself. mmssp's commands and its inferencer do all of their work inside; a
+    program of one's own that trains by ``Runner`` may. Outside, and after it, mmengine's
+    readers are those that they were: other plugins read their own checkpoints.
     """
-    return read_checkpoint(filename, map_location)
+    schemes = CheckpointLoader._schemes
+    own = {'': read_checkpoint, 'http://': load_from_http, 'https://': load_from_http}
+    before = {prefix: schemes[prefix] for prefix in own}
+    schemes.update(own)
+    try:
+        yield
+    finally:
+        schemes.update(before)
 
 
-@CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), force=True)
 def load_from_http(filename: str, map_location: MapLocation = None) -> dict[str, Any]:
     """Download into ``torch.hub``'s folder, unless it is there, and read it as a file.
 
@@ -231,7 +235,8 @@ def load_for_test(runner: Runner, checkpoint: str) -> dict[str, Any]:
     if checkpoint == 'none':
         check_pretrained(runner.cfg)
         model = getattr(runner.model, 'module', runner.model)
-        model.init_weights()
+        with safe_reading():
+            model.init_weights()
         return {}
     scheme = checkpoint.partition('://')[0] if '://' in checkpoint else ''
     if scheme not in ('', 'http', 'https'):
@@ -244,7 +249,7 @@ def load_for_test(runner: Runner, checkpoint: str) -> dict[str, Any]:
             f'checkpoint {checkpoint} not found; "none" tests the model as its config '
             'builds it'
         )
-    loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    loaded = (load_from_http if scheme else read_checkpoint)(checkpoint, 'cpu')
     state_dict_of(loaded, checkpoint)
     trained_on = _trained_on(loaded, checkpoint)
     runner.call_hook('after_load_checkpoint', checkpoint=loaded)

@@ -6,6 +6,8 @@ references to methods, which are pickled as calls of ``getattr``.
 """
 
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,19 +64,27 @@ def _path(kind: Any) -> str:
     return f'{kind.__module__}.{kind.__qualname__}'
 
 
-def allow_mmengine_checkpoints() -> bool:
-    """Let ``torch.load(weights_only=True)`` read what mmengine saves.
+@contextmanager
+def mmengine_allowed() -> Iterator[bool]:
+    """Let ``torch.load(weights_only=True)`` read what mmengine saves, inside.
 
-    Returns:
+    Outside, the process allows what it did before: what others load is their affair.
+
+    Yields:
         False before PyTorch 2.6, whose ``weights_only`` cannot be told this; there
         :func:`restricted_pickle` does the same.
     """
     if tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6):
-        return False
-    torch.serialization.add_safe_globals(
-        [(allowed, name) for name, allowed in _allowed().items()]
-    )
-    return True
+        yield False
+        return
+    names = [(allowed, name) for name, allowed in _allowed().items()]
+    before = torch.serialization.get_safe_globals()
+    try:
+        with torch.serialization.safe_globals(names):  # type: ignore[arg-type]
+            yield True
+    finally:
+        # leaving takes away also what others had allowed themselves
+        torch.serialization.add_safe_globals(before)
 
 
 def restricted_pickle() -> SimpleNamespace:

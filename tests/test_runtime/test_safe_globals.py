@@ -9,12 +9,17 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.optim import OneCycleParamScheduler
 from mmengine.registry import PARAM_SCHEDULERS
 
-from mmssp.runtime.safe_globals import allow_mmengine_checkpoints
+from mmssp.runtime.safe_globals import mmengine_allowed
+
+
+@pytest.fixture(autouse=True)
+def _allowed():
+    with mmengine_allowed() as allowed:
+        assert allowed
+        yield
 
 
 def test_log_history_survives(tmp_path):
-    # a load of mmengine's own may have taken its allowances away again
-    allow_mmengine_checkpoints()
     hub = MessageHub('hub')
     hub.update_scalar('loss', 1.5)
     hub.update_scalar('loss', np.float64(2.5))

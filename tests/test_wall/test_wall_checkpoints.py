@@ -178,7 +178,10 @@ def test_mmengine_reads_files_by_the_same_rules(tmp_path):
     path = write(
         tmp_path, saved(dict(state_dict={}, x=Run(os.system, f'touch {marker}')))
     )
-    with pytest.raises(ValueError, match=r'posix.system besides tensors.* refused'):
+    with (
+        checkpoints.safe_reading(),
+        pytest.raises(ValueError, match=r'posix.system besides tensors.* refused'),
+    ):
         _load_checkpoint(str(path))
     assert not marker.exists()
 
