@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 from tiny_data import write_coco, write_voc
 
 from mmssp.datasets import COCO20iDataset
+from mmssp.protocols import PROTOCOLS
 from mmssp.runtime.config import episodic_datasets, set_episodes
 
 CONFIGS = sorted((Path(__file__).parents[1] / 'configs').glob('*.py'))
@@ -59,3 +60,29 @@ def test_config_trains_validates_and_tests(path, tiny_roots, tmp_path):
     scores = runner.test()
     assert 0 <= scores['mIoU'] <= 100
     assert runner.test_dataloader.dataset.shots == (5 if '5shot' in path.stem else 1)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_validation_draws_no_episode_of_a_test(path):
+    cfg = Config.fromfile(path)
+    (validation,) = episodic_datasets(cfg, 'val_dataloader')
+    tested = {seed for protocol in PROTOCOLS.values() for seed in protocol.seeds}
+    for dataset in episodic_datasets(cfg, 'test_dataloader', 'train_dataloader'):
+        seeds = dataset.get('seed')
+        tested |= {seeds} if isinstance(seeds, int) else set(seeds or ())
+    assert isinstance(validation.seed, int)
+    # further runs of a test count on from the last seed
+    assert validation.seed > max(tested) + 1000
+
+
+def selecting(name: str) -> tuple[str, str | None]:
+    """Split that a config validates on, and what it selects by."""
+    cfg = Config.fromfile(CONFIGS[0].parent / f'{name}.py')
+    (validation,) = episodic_datasets(cfg, 'val_dataloader')
+    return validation.split, cfg.default_hooks.checkpoint.save_best
+
+
+def test_configs_beside_the_published_one_select_by_no_novel_class():
+    assert selecting('ssp_r50_pascal5i_1shot') == ('novel', 'mIoU')
+    assert selecting('ssp_r50_pascal5i_1shot_select-base') == ('base', 'mIoU')
+    assert selecting('ssp_r50_pascal5i_1shot_last') == ('base', None)

@@ -12,7 +12,13 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmssp.evaluation import PROTOCOLS, FewShotIoUMetric
-from mmssp.runtime.checkpoints import load_for_test, safe_reading, training_departures
+from mmssp.evaluation.departures import (
+    add_departures,
+    model_departures,
+    rounding_departures,
+    training_departures,
+)
+from mmssp.runtime.checkpoints import load_for_test, safe_reading
 from mmssp.runtime.config import (
     built_from,
     few_shot_metric,
@@ -123,9 +129,18 @@ def main() -> None:
     for metric in evaluator.metrics:
         if isinstance(metric, FewShotIoUMetric):
             found = training_departures(trained_on, metric.dataset_meta)
-            metric.departures += found
+            add_departures([metric], found)
             for text in found:
                 print_log(f'{args.checkpoint}: {text}', 'current', logging.WARNING)
+    # what any loop does; the episodic one knows of more
+    model = runner.model
+    add_departures(
+        evaluator.metrics,
+        [
+            *rounding_departures(next(model.parameters()).device),
+            *model_departures(getattr(model, 'module', model)),
+        ],
+    )
     runner.test()
     leave_together()
 

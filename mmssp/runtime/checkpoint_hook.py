@@ -10,6 +10,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from mmssp.runtime.checkpoints import SELECTED_ON
 from mmssp.runtime.durable_backend import DurableLocalBackend
 from mmssp.runtime.resume import POINTER, remove_unfinished
 
@@ -22,7 +23,8 @@ class DurableCheckpointHook(CheckpointHook):
     best one so far, is removed only when the one in its place is there, so for that
     moment there is room for ``max_keep_ckpts + 1`` needed, and for two of the best. A
     folder that was copied or moved is at home where it is now: nothing is removed where
-    it came from.
+    it came from. The best one records by which classes it was selected
+    (``meta['selected_on']``), so that a test of them can say so.
 
     Args:
         *args: As for mmengine's hook.
@@ -34,6 +36,7 @@ class DurableCheckpointHook(CheckpointHook):
     file_backend: Any
     keep_ckpt_ids: deque[int]
     best_ckpt_path: str | None
+    _selecting = False
 
     def __init__(
         self, *args: Any, backend_args: dict[str, Any] | None = None, **kwargs: Any
@@ -63,8 +66,27 @@ class DurableCheckpointHook(CheckpointHook):
         return self.file_backend.join_path(self.out_dir, Path(path).name)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
-        super()._save_best_checkpoint(runner, metrics)
+        self._selecting = True
+        try:
+            super()._save_best_checkpoint(runner, metrics)
+        finally:
+            self._selecting = False
         self._remove_replaced()
+
+    def before_save_checkpoint(
+        self, runner: Runner, checkpoint: dict[str, Any]
+    ) -> None:
+        """Record in the best checkpoint what it was selected by."""
+        if self._selecting:
+            dataset = runner.val_dataloader.dataset
+            metainfo = getattr(dataset, 'metainfo', {})
+            record = {
+                key: metainfo[key]
+                for key in ('split', 'class_names')
+                if key in metainfo
+            }
+            # a new dict: mmengine writes the old one into the next checkpoint as well
+            checkpoint['meta'] = dict(checkpoint['meta'], **{SELECTED_ON: record})
 
     def _remove_replaced(self) -> None:
         best = {getattr(self, 'best_ckpt_path', None)}
@@ -74,6 +96,8 @@ class DurableCheckpointHook(CheckpointHook):
     def _save_checkpoint_with_step(
         self, runner: Runner, step: int, meta: dict[str, Any]
     ) -> None:
+        # one that is written again for a new best score was not selected
+        self._selecting = False
         # The new best one is there: what it replaces can go. Not after the next file,
         # which says which one is the best: stopped in between, nobody would remove it.
         self._remove_replaced()

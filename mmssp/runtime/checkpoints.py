@@ -16,7 +16,6 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-from ..protocols import get_protocol
 from ..utils.archives import check_archive
 from .safe_globals import mmengine_allowed, restricted_pickle
 
@@ -24,6 +23,9 @@ NAMED = 3
 """Of the tensors that are wrong."""
 REFUSED = re.compile(r'GLOBAL (\S+)|asks for (\S+)')
 """In the words of PyTorch, and of :mod:`mmssp.runtime.safe_globals`."""
+
+SELECTED_ON = 'selected_on'
+"""In a checkpoint's ``meta``: the split and classes by whose scores it was selected."""
 
 MapLocation = str | torch.device | Callable[..., Any] | None
 
@@ -225,7 +227,8 @@ def load_for_test(runner: Runner, checkpoint: str) -> dict[str, Any]:
 
     Returns:
         What the checkpoint records of the data it was trained on: the metainfo of an
-        :class:`EpisodicDataset`, or an empty dict.
+        :class:`EpisodicDataset`, and as ``selected_on`` that of the data it was selected
+        by; or an empty dict.
 
     Raises:
         FileNotFoundError: If the file is missing.
@@ -286,49 +289,24 @@ def load_weights(
 
 def _trained_on(loaded: Mapping[str, Any], path: str) -> dict[str, Any]:
     meta = loaded.get('meta')
-    found = meta.get('dataset_meta') if isinstance(meta, dict) else None
-    if not isinstance(found, dict):
+    if not isinstance(meta, dict):
         return {}
-    names = found.get('class_names', {})
-    if not isinstance(names, dict) or not all(
-        isinstance(n, str) for n in names.values()
-    ):
-        raise ValueError(
-            f'{path}: its record of the classes it was trained on (meta.dataset_meta.'
-            f'class_names) is a {type(names).__name__}, expected names by class id; it is '
-            'damaged'
-        )
-    return found
-
-
-def training_departures(
-    trained_on: dict[str, Any], tested_on: dict[str, Any]
-) -> list[str]:
-    """What a checkpoint's training has against a few-shot test of it, in words.
-
-    Args:
-        trained_on: From :func:`load_for_test`.
-        tested_on: Metainfo of the tested :class:`EpisodicDataset`.
-
-    Returns:
-        A sentence for each: tested classes that were trained on, and training images
-        with novel classes where the protocol removes them.
-    """
-    if trained_on.get('split') != 'base':
-        return []
-    found = []
-    tested = list(tested_on.get('class_names', {}).values())
-    both = sorted(set(tested) & set(trained_on.get('class_names', {}).values()))
-    if both:
-        found.append(
-            f'trained on {len(both)} of the {len(tested)} tested classes '
-            f'({", ".join(both)}): they are not novel; test the fold, and the order of '
-            'folds, that the checkpoint was trained on'
-        )
-    protocol = get_protocol(tested_on.get('protocol', 'ssp'))
-    if protocol.remove_novel_images and not trained_on.get('remove_novel_images'):
-        found.append(
-            'trained on images with novel classes (train_dataloader.dataset.'
-            'remove_novel_images=True leaves them out)'
-        )
-    return found
+    found = {}
+    for key, what in (('dataset_meta', 'trained on'), (SELECTED_ON, 'selected by')):
+        record = meta.get(key)
+        if not isinstance(record, dict):
+            continue
+        names = record.get('class_names', {})
+        if not isinstance(names, dict) or not all(
+            isinstance(n, str) for n in names.values()
+        ):
+            raise ValueError(
+                f'{path}: its record of the classes it was {what} (meta.{key}.'
+                f'class_names) is a {type(names).__name__}, expected names by class id; '
+                'it is damaged'
+            )
+        found[key] = record
+    trained_on = dict(found.get('dataset_meta', {}))
+    if SELECTED_ON in found:
+        trained_on[SELECTED_ON] = found[SELECTED_ON]
+    return trained_on

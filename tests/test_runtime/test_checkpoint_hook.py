@@ -59,3 +59,42 @@ def test_checkpoints_that_are_folders_go_too(hook, tmp_path):
 )
 def test_local_files_are_durable_and_others_found_by_prefix(out_dir, expected):
     assert DurableCheckpointHook(out_dir=out_dir).backend_args == expected
+
+
+def runner_with(split: str, saved: list) -> SimpleNamespace:
+    """A runner that asks the hook before it saves, as mmengine's does."""
+    metainfo = dict(split=split, class_names={1: 'cat'}, shots=1)
+    runner = SimpleNamespace(
+        val_dataloader=SimpleNamespace(dataset=SimpleNamespace(metainfo=metainfo)),
+        message_hub=SimpleNamespace(update_info=lambda *_: None),
+        work_dir='.',
+    )
+
+    meta = {}  # mmengine writes one into both
+
+    def save(hook) -> None:
+        checkpoint = dict(meta=meta)
+        hook.before_save_checkpoint(runner, checkpoint)
+        saved.append(checkpoint['meta'])
+
+    runner.save = save
+    return runner
+
+
+@pytest.mark.parametrize('split', ['base', 'novel'])
+def test_the_best_one_records_what_it_was_selected_by(split, hook, monkeypatch):
+    saved = []
+    runner = runner_with(split, saved)
+    runner.save_checkpoint = lambda *_, **__: runner.save(hook)
+
+    def save(self, runner, metrics) -> None:
+        runner.save(self)  # the best one
+        self._save_checkpoint_with_step(runner, 3, {})  # the last one, again
+
+    monkeypatch.setattr(CheckpointHook, '_save_best_checkpoint', save)
+    monkeypatch.setattr('mmssp.runtime.checkpoint_hook.is_main_process', lambda: False)
+    hook.out_dir, hook.args, hook.file_client_args = '.', {}, None
+    runner.save(hook)  # one between validations
+    hook._save_best_checkpoint(runner, {})
+    best = dict(selected_on=dict(split=split, class_names={1: 'cat'}))
+    assert saved == [{}, best, {}]

@@ -115,6 +115,18 @@ def test_testing_writes_scores_and_records(trained, config, tool, tmp_path):
     assert 0 <= report['mIoU'] <= 100
 
 
+def test_weights_selected_on_novel_classes_say_so(trained, config, tool, tmp_path):
+    (best,) = trained.glob('best_mIoU_*.pth')
+    out = tmp_path / 'F.json'
+    code, _ = tool(
+        'test.py', config, best, '--fold', 1, '--out', out, '--work-dir', tmp_path,
+        '--runs', 1, '--episodes', 2,
+    )  # fmt: skip
+    assert code == 0
+    found = json.loads(out.read_text())['departures'][-1]
+    assert 'by validation on 5 of the 5 tested classes, as in the release' in found
+
+
 def test_tested_classes_that_were_trained_on_are_named(trained, config, tool, tmp_path):
     out = tmp_path / 'F.json'
     code, _ = tool(

@@ -17,6 +17,7 @@ from mutations import changed, damaged
 from sandbox import Sandbox, inputs
 from torch import nn
 
+from mmssp.evaluation.departures import training_departures
 from mmssp.runtime import checkpoints
 from mmssp.runtime.safe_globals import restricted_pickle
 
@@ -69,7 +70,7 @@ def read_into_a_model(folder: Path, data: bytes, has_checksums: bool = True) -> 
     for tensor in built.state_dict().values():
         tensor.zero_()
     checkpoints.load_weights(built, loaded, path)
-    checkpoints.training_departures(
+    training_departures(
         checkpoints._trained_on(loaded, str(path)), dict(class_names={1: 'cat'})
     )
     for name, tensor in built.state_dict().items():

@@ -43,6 +43,7 @@ train_dataloader = dict(
         seed=0,
     ),
 )
+# episodes that no protocol draws in a test
 val_dataloader = dict(
     batch_size=1,
     num_workers=1,
@@ -61,7 +62,7 @@ val_dataloader = dict(
         fold_order='contiguous',
         shots=1,
         num_episodes=100,
-        seed=0,
+        seed=9000,
     ),
 )
 test_dataloader = dict(

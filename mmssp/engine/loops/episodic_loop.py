@@ -18,6 +18,11 @@ from torch.utils.data import DataLoader
 
 from ...datasets.episodes import Episode
 from ...datasets.episodic_dataset import EpisodicDataset
+from ...evaluation.departures import (
+    add_departures,
+    model_departures,
+    rounding_departures,
+)
 from ...models.adaptation import Adapter
 from ...models.decode_heads.matching_head import MatchingHead, State
 from ...models.segmentors import FewShotEncoderDecoder
@@ -118,10 +123,7 @@ class _EpisodicLoop(BaseLoop):
         self.channels_last = channels_last
         self.compile = compile
         self.adapter: Adapter | None = MODELS.build(adapt) if adapt else None
-        if self.dtype is not None:
-            for metric in self.evaluator.metrics:
-                if hasattr(metric, 'departures'):
-                    metric.departures.append(f'features in {dtype}')
+        self._dtype_name = dtype
 
     def run(self) -> dict[str, Any]:
         """Run all episodes of this process; returns the scores of all processes."""
@@ -131,6 +133,16 @@ class _EpisodicLoop(BaseLoop):
             return self._run(model)
 
     def _run(self, model: Any) -> dict[str, Any]:
+        device = next(model.parameters()).device
+        add_departures(
+            self.evaluator.metrics,
+            [
+                *rounding_departures(
+                    device, self._dtype_name, self.channels_last, self.compile
+                ),
+                *model_departures(model),
+            ],
+        )
         dataset = self.dataloader.dataset
         reason = _why_not(model, dataset)
         episodes, visits = {}, []
