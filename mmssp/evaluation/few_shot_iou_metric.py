@@ -18,7 +18,7 @@ from ..protocols import Protocol, get_protocol
 from ..utils.checks import texts, whole_number
 from .bootstrap import bootstrap_interval
 from .results import write_report
-from .scores import pixel_counts, score_runs
+from .scores import each_once, pixel_counts, score_runs
 
 
 @METRICS.register_module()
@@ -28,7 +28,7 @@ class FewShotIoUMetric(BaseMetric):
     Intersection and union are summed over all episodes of a run, class by class, on the
     query only, 255 left out. Under several processes the records of all are gathered and
     each (run, episode) counts once, so the scores are those of one process, whatever the
-    sampler padded or left uneven.
+    sampler padded or left uneven. Without all of them there is no score.
 
     Args:
         departures: What differs from the protocol and the data set cannot know of, in
@@ -111,22 +111,35 @@ class FewShotIoUMetric(BaseMetric):
         """Gather from all processes, score, and forget the records.
 
         Args:
-            size: Unused: records name their episode, so padding is found by its name.
+            size: Episodes of all runs together.
 
         Returns:
             See the class; the same in every process.
+
+        Raises:
+            ValueError: If the records are not those of all episodes, each once or, as a
+                sampler's padding, several times the same; in every process.
         """
         own, self.results = self.results, []
         self._running = {}
         gathered = all_gather_object(own)
-        metrics: list[Any] = [None]
+        outcome: list[Any] = [None, None]
         if is_main_process():
-            records = {(r['run'], r['index']): r for part in gathered for r in part}
-            scores = self.compute_metrics([records[key] for key in sorted(records)])
-            prefix = f'{self.prefix}/' if self.prefix else ''
-            metrics = [{f'{prefix}{name}': value for name, value in scores.items()}]
-        broadcast_object_list(metrics)
-        return metrics[0]
+            try:
+                records = each_once(
+                    [r for part in gathered for r in part], size, self.dataset_meta
+                )
+                scores = self.compute_metrics(records)
+            except (ValueError, OSError) as error:
+                outcome[1] = error
+            else:
+                prefix = f'{self.prefix}/' if self.prefix else ''
+                outcome[0] = {f'{prefix}{name}': v for name, v in scores.items()}
+        # all end with the same message, or go on with the same scores
+        broadcast_object_list(outcome)
+        if outcome[1] is not None:
+            raise outcome[1]
+        return outcome[0]
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, Any]:
         """Scores of all records; prints the table, writes ``out_file``.

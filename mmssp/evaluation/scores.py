@@ -31,6 +31,54 @@ def pixel_counts(
     )
 
 
+def each_once(
+    records: Sequence[dict[str, Any]], size: int, meta: Mapping[str, Any] | None
+) -> list[dict[str, Any]]:
+    """The records of all episodes of a test, if they are that.
+
+    Args:
+        records: With ``run`` and ``index``; what a sampler padded is there again.
+        size: Episodes of all runs together.
+        meta: Metainfo of the :class:`EpisodicDataset`, whose ``seeds`` and
+            ``num_episodes`` say which episodes there are; without them, only their
+            number is compared.
+
+    Returns:
+        One for each episode, by run and index.
+
+    Raises:
+        ValueError: If some are missing, foreign, or different for one episode.
+    """
+    found: dict[tuple[int, int], dict[str, Any]] = {}
+    for record in records:
+        key = record['run'], record['index']
+        if found.setdefault(key, record) != record:
+            raise ValueError(
+                f'run {key[0]}, episode {key[1]} has two different records: expected one '
+                'result of each episode'
+            )
+    seeds, length = ((meta or {}).get(name) for name in ('seeds', 'num_episodes'))
+    expected = None
+    # a part of the data set may be tested, by a wrapper that leaves its metainfo
+    if seeds and length and len(seeds) * length == size:
+        expected = {
+            (run, index) for run in range(len(seeds)) for index in range(length)
+        }
+    if len(found) != size or (expected is not None and found.keys() != expected):
+        missing = sorted((expected or set()) - found.keys())
+        foreign = sorted(found.keys() - expected) if expected is not None else []
+        example = ''.join(
+            f'; {what}: {len(keys)}, as run {keys[0][0]}, episode {keys[0][1]}'
+            for what, keys in (('missing', missing), ('not of this test', foreign))
+            if keys
+        )
+        raise ValueError(
+            f'records of {len(found)} episodes where the test has {size}{example}: no '
+            'score is made of them; was the test stopped, or did two write into one metric?'
+        )
+    return [found[key] for key in sorted(found)]
+
+
 def score_run(
     records: Sequence[Mapping[str, Any]],
     class_ids: Sequence[int],

@@ -63,7 +63,15 @@ def test_several_runs_give_a_deviation():
 def test_an_episode_seen_twice_counts_once():
     metric = build()
     metric.process({}, [sample(0), sample(4), sample(4), sample(4)])
-    assert metric.evaluate(4)['mIoU'] == pytest.approx(100 * 8 / 12)
+    assert metric.evaluate(2)['mIoU'] == pytest.approx(100 * 8 / 12)
+
+
+def test_a_test_that_lacks_episodes_has_no_score(tmp_path):
+    metric = build(out_file=str(tmp_path / 'F.json'))
+    metric.process({}, [sample(0), sample(4)])
+    with pytest.raises(ValueError, match='2 episodes where the test has 3'):
+        metric.evaluate(3)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_report_holds_scores_and_records(tmp_path):

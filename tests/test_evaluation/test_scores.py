@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmssp.evaluation import bootstrap_interval, pixel_counts, score_run, score_runs
+from mmssp.evaluation.scores import each_once
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -114,3 +115,40 @@ def test_classes_that_only_a_resample_lacks_do_not_lower_the_interval():
 
 def test_class_with_empty_union_scores_zero():
     assert score_run([record(1, (0, 0))], [1])['mIoU'] == 0
+
+
+META = dict(seeds=[0, 7], num_episodes=2)
+EVERY = [dict(run=run, index=index, union=[1, 1]) for run in (0, 1) for index in (0, 1)]
+
+
+def test_records_of_all_episodes_come_in_order_each_once():
+    padded = [*reversed(EVERY), dict(EVERY[2])]
+    assert each_once(padded, 4, META) == EVERY
+    assert each_once(padded, 4, None) == EVERY
+
+
+@pytest.mark.parametrize(
+    ('records', 'message'),
+    [
+        (EVERY[:3], '3 episodes where the test has 4; missing: 1, as run 1, episode 1'),
+        ([], '0 episodes where the test has 4; missing: 4, as run 0, episode 0'),
+        (
+            [*EVERY, dict(EVERY[0], index=5)],
+            '5 episodes .* not of this test: 1, as run 0, episode 5',
+        ),
+        (
+            [*EVERY[:3], dict(EVERY[3], run=3)],
+            'missing: 1, as run 1, episode 1; not of this test: 1, as run 3, episode 1',
+        ),
+        ([*EVERY, dict(EVERY[1], union=[2, 2])], 'run 0, episode 1 has two different'),
+    ],
+)
+def test_other_records_are_no_test(records, message):
+    with pytest.raises(ValueError, match=message):
+        each_once(records, 4, META)
+
+
+def test_a_part_of_a_data_set_is_tested_whole_by_its_own_size():
+    assert each_once(EVERY[1:3], 2, META) == EVERY[1:3]
+    with pytest.raises(ValueError, match='1 episodes where the test has 2'):
+        each_once(EVERY[1:2], 2, META)
