@@ -19,10 +19,10 @@ from ..utils.checks import flag, texts, whole_number
 from ..utils.random_state import fixed_random_state
 from .class_index import ClassIndex
 from .coco20i import COCO20iDataset
-from .episodes import Episode
+from .episodes import Episode, build_sampler
 from .folds import split_classes
 from .mask_scan import IGNORE
-from .sampling import build_sampler, split_pairs
+from .split_files import split_pairs
 from .wrapped import build_dataset, foreground_classes, mask_reader
 
 META_KEYS = (
