@@ -18,12 +18,11 @@ from ..protocols import departures, get_protocol
 from ..utils.checks import flag, texts, whole_number
 from ..utils.random_state import fixed_random_state
 from .class_index import ClassIndex
-from .coco20i import COCO20iDataset
 from .episodes import Episode, build_sampler
 from .folds import split_classes
 from .mask_scan import IGNORE
 from .split_files import split_pairs
-from .wrapped import build_dataset, foreground_classes, mask_reader
+from .wrapped import benchmark_of, build_dataset, foreground_classes, mask_reader
 
 META_KEYS = (
     'img_path',
@@ -52,9 +51,9 @@ class EpisodicDataset(Dataset[Any]):
     augmentation included. With one seed, ``len`` is nominal (an epoch): i may go on
     beyond it, so that training need never see an episode twice.
 
-    What is None below is as the protocol has it for this data set, see
-    :mod:`mmssp.protocols`; what is not, departs from it, and is named beside
-    the scores.
+    What is None below is as the protocol has it for the benchmark that the data set's
+    metainfo names, see :mod:`mmssp.protocols`; what is not, departs from it, and is named
+    beside the scores.
 
     Args:
         dataset: Config or instance of a data set with semantic masks. Its own pipeline
@@ -154,12 +153,11 @@ class EpisodicDataset(Dataset[Any]):
             fold_order=fold_order,
         )
         self.dataset = build_dataset(dataset)
-        is_coco = isinstance(self.dataset, COCO20iDataset)
-        benchmark = 'coco20i' if is_coco else 'pascal5i'
-        settings = rules.settings(benchmark, original_size) | {
+        self.benchmark = benchmark_of(self.dataset)
+        settings = rules.settings(self.benchmark, original_size) | {
             name: value for name, value in chosen.items() if value is not None
         }
-        self.departures = departures(rules.settings(benchmark), settings)
+        self.departures = departures(rules.settings(self.benchmark), settings)
         self.num_episodes = whole_number('num_episodes', settings['num_episodes'], 1)
         self.min_pixels = whole_number('min_pixels', settings['min_pixels'], 1)
         self.seeds = [whole_number('seed', value, 0) for value in settings['seed']]
@@ -231,10 +229,11 @@ class EpisodicDataset(Dataset[Any]):
     def metainfo(self) -> dict[str, Any]:
         """Of the wrapped data set, and what scores and checkpoints tell of the episodes:
         ``class_names`` {class id: name} of the split, ``split``, ``fold``, ``shots``,
-        ``seeds``, ``num_episodes``, ``remove_novel_images``, ``protocol`` and its
-        ``departures``."""
+        ``seeds``, ``num_episodes``, ``remove_novel_images``, ``benchmark``,
+        ``protocol`` and its ``departures``."""
         return dict(
             self.dataset.metainfo,
+            benchmark=self.benchmark,
             class_names={c: self.class_names[c] for c in self.class_ids},
             split=self.split,
             fold=self.fold,

@@ -9,6 +9,7 @@ from mmengine.dataset import Compose
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
+from ..protocols import BENCHMARKS
 from ..utils.command import own_message
 from .mask_scan import IGNORE
 
@@ -116,3 +117,18 @@ def mask_reader(pipeline: Compose) -> LoadAnnotations:
     raise ValueError(
         "pipeline: no transform loads the mask; add dict(type='LoadMask') after the image"
     )
+
+
+def benchmark_of(dataset: BaseSegDataset) -> str:
+    """The benchmark that a data set's metainfo names; ``'pascal5i'`` if it names none.
+
+    Raises:
+        ValueError: If what it names is no name.
+    """
+    benchmark = dataset.metainfo.get('benchmark', BENCHMARKS[0])
+    if not isinstance(benchmark, str) or not benchmark:
+        raise ValueError(
+            f'metainfo of {type(dataset).__name__}: benchmark={benchmark!r}; expected a '
+            'name, see mmssp.protocols.add_benchmark'
+        )
+    return benchmark
