@@ -36,20 +36,20 @@ class Query:
         items: Its episodes.
         features: (1,C,h,w).
         size: (H, W) of the image as it was encoded.
-        truth: (H',W') uint8, all classes.
-        info: What else the pipeline gave.
+        truths: Label → (H',W') uint8, 1 the class.
+        infos: Label → what else the pipeline gave.
     """
 
     items: tuple[int, ...]
     features: Tensor
     size: tuple[int, int]
-    truth: Tensor
-    info: dict[str, Any]
+    truths: dict[int, Tensor]
+    infos: dict[int, dict[str, Any]]
 
     @property
     def nbytes(self) -> int:
         """Bytes that it holds."""
-        return self.features.nbytes + self.truth.nbytes
+        return self.features.nbytes + sum(t.nbytes for t in self.truths.values())
 
 
 class _EpisodicLoop(BaseLoop):
@@ -240,7 +240,7 @@ class _Episodes:
             features = None
             if visit.labels:
                 features, _ = self._encode(view['support'])
-                yield from self._add_support(visit, features, view['support_mask'])
+                yield from self._add_support(visit, features, view['support_masks'])
             if visit.items:
                 query = self._query(view, features)
                 if self.waiting.is_ready(visit.image):
@@ -285,15 +285,15 @@ class _Episodes:
         else:
             size = tuple(view['support'].shape[-2:])
         return Query(
-            view['visit'].items, features, size, view['truth'], view['query_info']
+            view['visit'].items, features, size, view['truths'], view['query_infos']
         )
 
     def _add_support(
-        self, visit: Visit, features: Tensor, mask: Tensor
+        self, visit: Visit, features: Tensor, masks: dict[int, Tensor]
     ) -> Iterator[tuple[int, Any]]:
         """Keep an image's prototypes; match the queries that were waiting for them."""
         for label in visit.labels:
-            own = torch.from_numpy(self.dataset.support_mask(mask.numpy(), label))
+            own = masks[label]
             self.prototypes[visit.image, label] = self.model.decode_head.prototypes(
                 [[features[0]]], [[own.to(self.device, non_blocking=True)]]
             )
@@ -313,7 +313,10 @@ class _Episodes:
             logits = head.match_prototypes(prepared, mean_prototypes(shots))
             sample = self.dataset.query_sample(
                 item,
-                dict(query.info, gt_seg_map=query.truth.numpy()),
+                dict(
+                    query.infos[episode.label],
+                    gt_seg_map=query.truths[episode.label].numpy(),
+                ),
                 [self.paths[image] for image in episode.supports],
             ).to(self.device)
             self.model.add_prediction(sample, logits, query.size)
