@@ -1,7 +1,7 @@
 """Testing and validation that encode every image once, for all of its episodes."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -249,7 +249,7 @@ class _Episodes:
                     self.held[visit.image] = query
                     self.held_bytes += query.nbytes
                 else:
-                    again.append(Visit(visit.image, (), visit.items))
+                    again.append(replace(visit, labels=()))
         for view in self._load(again):
             yield from self._match(self._query(view, None))
 

@@ -1,7 +1,7 @@
 """Images of episodes loaded once each, for all the episodes they are part of."""
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,18 +24,20 @@ class Visit:
         image: Position in the wrapped data set.
         labels: Classes that it is a support of.
         items: Episodes that it is the query of, as items of the episodic data set.
+        asked: Classes of these episodes.
     """
 
     image: int
     labels: tuple[int, ...]
     items: tuple[int, ...]
+    asked: tuple[int, ...] = ()
 
 
 class ImageViews(Dataset[Any]):
     """Item k is the image of visit k, as :class:`EpisodicDataset` would load it.
 
-    The image is decoded once, and what both pipelines do before they load a mask is done
-    once. From the mask on they run for each class by itself: so it is exact whatever
+    The image is decoded once, and what both pipelines begin with is done once, up to the
+    mask. From there on they run for each class by itself: so it is exact whatever
     transforms do with a mask, and as a rule resizing is all that is left.
 
     Args:
@@ -47,6 +49,7 @@ class ImageViews(Dataset[Any]):
         self.dataset = dataset
         self.visits = visits
         self._common = _common_start(dataset.pipeline, dataset.support_pipeline)
+        self._without_mask = min(self._common, _before_masks(dataset.pipeline))
 
     def __len__(self) -> int:
         return len(self.visits)
@@ -101,7 +104,8 @@ class ImageViews(Dataset[Any]):
     def draws_at_random(self) -> bool:
         """Whether the pipelines draw at random, tried on the first image."""
         label = self.dataset.episode(0).label
-        visit = Visit(self.visits[0].image, labels=(label,), items=(0,))
+        image = self.visits[0].image
+        visit = Visit(image, labels=(label,), items=(0,), asked=(label,))
         return self._load(visit)[2]
 
     def _load(
@@ -109,32 +113,33 @@ class ImageViews(Dataset[Any]):
     ) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, Any]], bool]:
         """Supports and queries by label, and whether chance had a part in it."""
         dataset = self.dataset
-        asked = sorted({dataset.episode(i).label for i in visit.items})
+        labels = sorted({*visit.labels, *visit.asked})
+        supports, queries = {}, {}
         with fixed_random_state(0):
             before = random_state()
-            results: Any = dataset.dataset.get_data_info(visit.image)
-            for transform in dataset.pipeline.transforms[: self._common]:
-                results = results and transform(results)
-            supports = self._finish(dataset.support_pipeline, results, visit.labels)
-            if dataset.pipeline is dataset.support_pipeline:
-                others = [label for label in asked if label not in supports]
-                found = supports | self._finish(dataset.pipeline, results, others)
-                queries = {label: found[label] for label in asked}
-            else:
-                queries = self._finish(dataset.pipeline, results, asked)
+            start: Any = dataset.dataset.get_data_info(visit.image)
+            for transform in dataset.pipeline.transforms[: self._without_mask]:
+                start = start and transform(start)
+            for label in labels:
+                results = start if len(labels) == 1 else copy.deepcopy(start)
+                results = results and {**results, LABEL: label}
+                for transform in dataset.pipeline.transforms[
+                    self._without_mask : self._common
+                ]:
+                    results = results and transform(results)
+                if label in visit.labels:
+                    own = copy.deepcopy(results) if label in visit.asked else results
+                    supports[label] = self._finish(dataset.support_pipeline, own)
+                if label in visit.asked:
+                    queries[label] = self._finish(dataset.pipeline, results)
             return supports, queries, random_state() != before
 
     def _finish(
-        self, pipeline: Compose, begun: dict[str, Any] | None, labels: Iterable[int]
-    ) -> dict[int, dict[str, Any]]:
-        """What a pipeline makes of an image for each class."""
-        finished = {}
-        for label in labels:
-            results: Any = begun and {**copy.deepcopy(begun), LABEL: label}
-            for transform in pipeline.transforms[self._common :]:
-                results = results and transform(results)
-            finished[label] = checked(results)
-        return finished
+        self, pipeline: Compose, results: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        for transform in pipeline.transforms[self._common :]:
+            results = results and transform(results)
+        return checked(results)
 
 
 def _the_image(views: dict[int, dict[str, Any]]) -> np.ndarray:
@@ -155,13 +160,19 @@ def _the_image(views: dict[int, dict[str, Any]]) -> np.ndarray:
 
 
 def _common_start(first: Compose, second: Compose) -> int:
-    """How many transforms two pipelines have in common before a mask is loaded."""
+    """How many transforms two pipelines have in common at their beginning."""
+    if first is second:
+        return len(first.transforms)
     count = 0
     for one, other in zip(first.transforms, second.transforms, strict=False):
         # a repr that shows an address does not tell the settings, and is never equal
-        if isinstance(one, LoadClassMask) or not (
-            one is other or repr(one) == repr(other)
-        ):
+        if repr(one) != repr(other):
             break
         count += 1
     return count
+
+
+def _before_masks(pipeline: Compose) -> int:
+    """How many transforms come before any that loads a mask."""
+    loads = [isinstance(t, LoadClassMask) for t in pipeline.transforms]
+    return loads.index(True)
