@@ -315,13 +315,5 @@ class EpisodicDataset(Dataset[Any]):
     ) -> dict[str, Any]:
         """One image of an episode through the pipeline."""
         with fixed_random_state(*key):
-            return checked(pipeline(self.info(image, label)))
-
-    def info(self, image: int, label: int) -> dict[str, Any]:
-        """What pipelines begin with, for an image of an episode about a class.
-
-        Args:
-            image: Position in the wrapped data set.
-            label: As in :class:`Episode`.
-        """
-        return {**self.dataset.get_data_info(image), LABEL: label}
+            info = self.dataset.get_data_info(image)
+            return checked(pipeline({**info, LABEL: label}))
