@@ -23,6 +23,7 @@ MOVED = {
     'datasets.coco_masks': 'datasets.coco.coco_masks',
     'datasets.image_views': 'engine.loops.image_views',
     'datasets.samplers': 'datasets.infinite_sampler',
+    'datasets.sampling': 'datasets.episodes',
     'engine.hooks.checkpoint_hook': 'runtime.checkpoint_hook',
     'engine.hooks.exact_resume_hook': 'runtime.exact_resume_hook',
     'engine.hooks.finite_loss_hook': 'runtime.finite_loss_hook',

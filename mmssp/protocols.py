@@ -6,18 +6,31 @@ those of HSNet (ICCV 2021), PFENet (TPAMI 2020) and BAM (CVPR 2022).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 BENCHMARKS = ('pascal5i', 'coco20i')
+"""Those that the releases report; :func:`add_benchmark` adds others."""
+
+OPTIONS = (
+    *('pipeline', 'support_pipeline', 'sampling', 'min_pixels', 'ignored_support'),
+    *('num_episodes', 'seed', 'fold_order'),
+)
+"""Arguments of :class:`mmssp.datasets.EpisodicDataset` that a protocol sets."""
+
+BY_BENCHMARK = (
+    *('image_size', 'keep_ratio', 'score_at_input_size', 'ignored_support'),
+    *('sampling', 'min_pixels', 'num_episodes', 'fold_order'),
+)
+"""Attributes of a :class:`Protocol` that a benchmark may have values of its own for."""
 
 
 @dataclass(frozen=True)
 class Protocol:
     """A row of the table in docs/protocols.md for each attribute.
 
-    Where a protocol differs by benchmark, an attribute is a mapping from ``'pascal5i'``
-    and ``'coco20i'``; data sets other than COCO-20i are treated as PASCAL-5i.
+    Values are those for PASCAL-5i, and for every benchmark that ``benchmarks`` says
+    nothing of; :meth:`on` gives those for another one.
 
     All protocols sum intersection and union over a run's episodes class by class, on the
     query's pixels that are not 255, and average the IoU of the novel classes. Supports
@@ -44,112 +57,125 @@ class Protocol:
         fold_order: Of classes in folds, see :func:`mmssp.datasets.fold_classes`.
         remove_novel_images: Whether training leaves out images with novel classes,
             instead of taking those pixels as background.
+        benchmarks: Benchmark → attribute → value, where it is another one.
     """
 
     name: str
     version: int
-    image_size: Mapping[str, int | None]
+    image_size: int | None
     keep_ratio: bool
     score_at_input_size: bool
     ignored_support: Literal['ignore', 'background']
-    sampling: Mapping[str, str]
+    sampling: str
     min_pixels: int
-    num_episodes: Mapping[str, int]
+    num_episodes: int
     seeds: tuple[int, ...]
     undrawn_classes_count: bool
-    fold_order: Mapping[str, str]
+    fold_order: str
     remove_novel_images: bool
+    benchmarks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def on(self, benchmark: str) -> 'Protocol':
+        """The protocol with the values that it has for a benchmark.
+
+        Args:
+            benchmark: As a data set's metainfo names it. For one that nothing is known
+                of, the values are PASCAL-5i's.
+        """
+        return replace(self, **self.benchmarks.get(benchmark, {}))
 
     def settings(self, benchmark: str, original_size: bool = False) -> dict[str, Any]:
         """The protocol as arguments of :class:`mmssp.datasets.EpisodicDataset`.
 
         Args:
-            benchmark: ``'pascal5i'`` or ``'coco20i'``.
+            benchmark: See :meth:`on`.
             original_size: Score at the original size, whatever the protocol says; a
                 switch that HSNet's release has.
 
         Returns:
-            ``pipeline``, ``support_pipeline``, ``sampling``, ``min_pixels``,
-            ``ignored_support``, ``num_episodes``, ``seed`` and ``fold_order``.
+            The value of each of :data:`OPTIONS`.
         """
+        own = self.on(benchmark)
         load: list[dict[str, Any]] = [dict(type='LoadImage'), dict(type='LoadMask')]
         query, support = [*load], [*load]
-        size = self.image_size[benchmark]
-        if size is not None:
+        if own.image_size is not None:
             resize: dict[str, Any] = dict(
-                type='ResizePadded' if self.keep_ratio else 'ResizeSquashed', size=size
+                type='ResizePadded' if own.keep_ratio else 'ResizeSquashed',
+                size=own.image_size,
             )
             support.append(resize)
-            at_input = self.score_at_input_size and not original_size
+            at_input = own.score_at_input_size and not original_size
             query.append(resize if at_input else dict(resize, resize_mask=False))
         return dict(
             pipeline=query,
             support_pipeline=support,
-            sampling=self.sampling[benchmark],
-            min_pixels=self.min_pixels,
-            ignored_support=self.ignored_support,
-            num_episodes=self.num_episodes[benchmark],
-            seed=list(self.seeds),
-            fold_order=self.fold_order[benchmark],
+            sampling=own.sampling,
+            min_pixels=own.min_pixels,
+            ignored_support=own.ignored_support,
+            num_episodes=own.num_episodes,
+            seed=list(own.seeds),
+            fold_order=own.fold_order,
         )
-
-
-def _both(pascal: Any, coco: Any) -> dict[str, Any]:
-    return dict(zip(BENCHMARKS, (pascal, coco), strict=True))
 
 
 _SSP = Protocol(
     name='ssp',
     version=1,
-    image_size=_both(None, None),
+    image_size=None,
     keep_ratio=True,
     score_at_input_size=False,
     ignored_support='ignore',
-    sampling=_both('images', 'images'),
+    sampling='images',
     min_pixels=2048,
-    num_episodes=_both(1000, 4000),
+    num_episodes=1000,
     seeds=(0, 1, 2, 3, 4),
     undrawn_classes_count=False,
-    fold_order=_both('contiguous', 'contiguous'),
+    fold_order='contiguous',
     remove_novel_images=False,
+    benchmarks=dict(coco20i=dict(num_episodes=4000)),
 )
 _HSNET = Protocol(
     name='hsnet',
     version=1,
-    image_size=_both(400, 400),
+    image_size=400,
     keep_ratio=False,
     score_at_input_size=True,
     ignored_support='background',
-    sampling=_both('hsnet_pairs', 'hsnet_classes'),
+    sampling='hsnet_pairs',
     min_pixels=2048,
-    num_episodes=_both(1000, 1000),
+    num_episodes=1000,
     seeds=(0,),
     undrawn_classes_count=True,
-    fold_order=_both('contiguous', 'interleaved'),
+    fold_order='contiguous',
     remove_novel_images=False,
+    benchmarks=dict(coco20i=dict(sampling='hsnet_classes', fold_order='interleaved')),
 )
 _PFENET = Protocol(
     name='pfenet',
     version=1,
-    image_size=_both(473, 641),
+    image_size=473,
     keep_ratio=True,
     score_at_input_size=False,
     ignored_support='ignore',
-    sampling=_both('in_order', 'in_order'),
+    sampling='in_order',
     min_pixels=2048,
-    num_episodes=_both(5000, 20000),
+    num_episodes=5000,
     seeds=(321,),
     undrawn_classes_count=True,
-    fold_order=_both('contiguous', 'interleaved'),
+    fold_order='contiguous',
     remove_novel_images=False,
+    benchmarks=dict(
+        coco20i=dict(image_size=641, num_episodes=20000, fold_order='interleaved')
+    ),
 )
 _BAM = replace(
     _PFENET,
     name='bam',
-    num_episodes=_both(1000, 1000),
+    num_episodes=1000,
     # its release draws five of its own
     seeds=(321, 322, 323, 324, 325),
     remove_novel_images=True,
+    benchmarks=dict(coco20i=dict(image_size=641, fold_order='interleaved')),
 )
 PROTOCOLS = {p.name: p for p in (_SSP, _HSNET, _PFENET, _BAM)}
 
@@ -163,6 +189,53 @@ def get_protocol(name: str) -> Protocol:
     if not isinstance(name, str) or name not in PROTOCOLS:
         raise ValueError(f'protocol={name!r}: expected one of {sorted(PROTOCOLS)}')
     return PROTOCOLS[name]
+
+
+def add_benchmark(name: str, values: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give a benchmark values of its own in protocols.
+
+    To be called where its data set is defined, whose metainfo names it:
+    ``METAINFO = dict(benchmark='fss1000', classes=…)``. What is not given here is as in
+    PASCAL-5i. Of every protocol that a score is to be compared by, look up what the
+    papers did; a benchmark that is never added is run as PASCAL-5i is.
+
+    Example:
+        >>> add_benchmark(
+        ...     'fss1000',
+        ...     dict(hsnet=dict(num_episodes=2400, min_pixels=1), ssp=dict(min_pixels=1)),
+        ... )
+
+    Args:
+        name: In a data set's metainfo.
+        values: Protocol → attribute → value; attributes are those in
+            :data:`BY_BENCHMARK`. Values are checked when a data set uses them.
+
+    Raises:
+        ValueError: If it is one of :data:`BENCHMARKS` or was added with other values;
+            or a protocol or attribute is unknown.
+    """
+    if not isinstance(name, str) or not name:
+        raise ValueError(f'benchmark {name!r}: expected a name')
+    for protocol, own in values.items():
+        get_protocol(protocol)
+        unknown = sorted(set(own) - set(BY_BENCHMARK))
+        if unknown:
+            raise ValueError(
+                f'benchmark {name!r}, protocol {protocol!r}: {unknown} cannot differ by '
+                f'benchmark; expected some of {BY_BENCHMARK}'
+            )
+    known = {
+        p.name: p.benchmarks[name] for p in PROTOCOLS.values() if name in p.benchmarks
+    }
+    wanted = {protocol: dict(own) for protocol, own in values.items() if own}
+    if name in BENCHMARKS or (known and known != wanted):
+        raise ValueError(
+            f'benchmark {name!r} is known already, with {known or "values of its own"}: '
+            'scores by other values need another name'
+        )
+    for protocol, own in wanted.items():
+        old = PROTOCOLS[protocol]
+        PROTOCOLS[protocol] = replace(old, benchmarks={**old.benchmarks, name: own})
 
 
 def departures(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,14 @@
 
 import pytest
 
-from mmssp.protocols import PROTOCOLS, departures, get_protocol
+from mmssp import protocols
+from mmssp.protocols import (
+    OPTIONS,
+    PROTOCOLS,
+    add_benchmark,
+    departures,
+    get_protocol,
+)
 
 LOADING = ['LoadImage', 'LoadMask']
 
@@ -89,3 +96,50 @@ def test_departures_are_told_in_words():
         'instead of LoadImage, LoadMask',
         'seed: 0 instead of 0, 1, 2, 3, 4',
     ]
+
+
+# ------------------------------------------------------------------------- benchmarks
+
+MINE = dict(hsnet=dict(num_episodes=2400, min_pixels=1), pfenet=dict(image_size=224))
+
+
+@pytest.fixture
+def added(monkeypatch):
+    """A benchmark of one's own, until the test ends."""
+    monkeypatch.setattr(protocols, 'PROTOCOLS', dict(PROTOCOLS))
+    add_benchmark('mine', MINE)
+
+
+@pytest.mark.parametrize('name', sorted(PROTOCOLS))
+def test_a_benchmark_that_is_not_known_is_run_as_pascal(name):
+    assert options(name, 'other') == options(name, 'pascal5i')
+    assert tuple(options(name, 'other')) == OPTIONS
+
+
+def test_an_added_benchmark_has_values_of_its_own(added):
+    assert options('hsnet', 'mine') == dict(
+        options('hsnet', 'pascal5i'), num_episodes=2400, min_pixels=1
+    )
+    assert options('pfenet', 'mine')['pipeline'][2]['size'] == 224
+    assert options('ssp', 'mine') == options('ssp', 'pascal5i')
+    assert options('hsnet', 'coco20i')['sampling'] == 'hsnet_classes'
+
+
+def test_adding_the_same_again_is_no_error(added):
+    add_benchmark('mine', MINE)
+
+
+@pytest.mark.parametrize(
+    ('name', 'values', 'message'),
+    [
+        ('mine', dict(ssp=dict(min_pixels=3)), "'mine' is known already"),
+        ('pascal5i', dict(ssp=dict(min_pixels=3)), "'pascal5i' is known already"),
+        ('coco20i', {}, "'coco20i' is known already"),
+        ('new', dict(mine=dict(min_pixels=3)), "protocol='mine'"),
+        ('new', dict(ssp=dict(seeds=(1,))), r"\['seeds'\] cannot differ"),
+        ('', {}, 'expected a name'),
+    ],
+)
+def test_benchmarks_are_not_changed_by_the_way(added, name, values, message):
+    with pytest.raises(ValueError, match=message):
+        add_benchmark(name, values)

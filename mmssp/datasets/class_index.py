@@ -3,7 +3,7 @@
 import os
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,23 @@ from mmseg.datasets import BaseSegDataset
 
 from ..utils.array_cache import cached
 from ..utils.files import cache_root
-from .mask_scan import IGNORE, fingerprint, scan_masks
+from .class_counts import counts_fingerprint, scan_counts
+from .class_masks import class_counter, class_mask_reader
+from .mask_scan import fingerprint, scan_masks
 
 
 class ClassIndex:
     """Image → {class: pixels}, with quick ways to ask in both directions.
 
-    Images are known by their position in the data set, classes by their label in its
-    masks. Pixels of the label 255 belong to no class.
+    Images are known by their position in the data set, classes by their label, which is
+    their position among its classes.
 
     Args:
         offsets: (num_images + 1,) integers: image i has the entries
             ``offsets[i]:offsets[i + 1]`` of the other two arrays.
         labels: (E,) labels, ascending within an image.
         counts: (E,) pixels, at least 1.
-        num_classes: Labels are 0..num_classes - 1; at most 255 classes.
+        num_classes: Labels are 0..num_classes - 1.
 
     Raises:
         ValueError: The arrays contradict each other, or this description.
@@ -42,11 +44,8 @@ class ClassIndex:
         offsets, labels, counts = (
             np.ascontiguousarray(array, np.int64) for array in (offsets, labels, counts)
         )
-        if not 1 <= num_classes <= IGNORE:
-            raise ValueError(
-                f'num_classes={num_classes}; expected 1..{IGNORE} (masks have 8 bits, '
-                f'and {IGNORE} is ignored).'
-            )
+        if num_classes < 1:
+            raise ValueError(f'num_classes={num_classes}; expected 1 or more.')
         if (
             not len(offsets)
             or offsets[0] != 0
@@ -60,7 +59,7 @@ class ClassIndex:
                 f'expected labels 0..{num_classes - 1} and counts of 1 or more.'
             )
         images = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        if (np.diff(images * (IGNORE + 1) + labels) <= 0).any():
+        if (np.diff(images * num_classes + labels) <= 0).any():
             raise ValueError('expected ascending labels in an image, each once.')
 
         self.num_images = len(offsets) - 1
@@ -104,6 +103,9 @@ class ClassIndex:
     ) -> 'ClassIndex':
         """The index of a data set: from the cache, or by reading all its masks now.
 
+        A data set that counts its pixels itself is asked instead, see
+        :class:`mmssp.datasets.class_masks.ClassMasks`.
+
         The cache holds for the same list of files of the same sizes and times of change
         (on a local disk), read with the same settings. A damaged one is made anew. Of
         several processes that start together one scans, the others wait for it.
@@ -117,7 +119,8 @@ class ClassIndex:
                 :func:`mmssp.utils.files.cache_root`. It may be deleted at any time.
             workers: Processes of the scan; None takes all CPUs.
             check_images: During the scan, check by its header that every image is
-                there, and that it and its mask have the same size.
+                there, and that it and its mask (where masks are read) have the same
+                size.
 
         Returns:
             The index.
@@ -125,8 +128,9 @@ class ClassIndex:
         Raises:
             FileNotFoundError: Images or masks are missing.
             ValueError: Masks can't be read, or don't fit their images or the classes;
-                or the data set is empty or names no classes. The message lists the
-                first ten problems, and how many there are.
+                or the data set is empty, or names no classes, or more than its masks
+                can hold. The message lists the first ten problems, and how many there
+                are.
         """
         num_images = len(dataset)
         num_classes = len(dataset.metainfo.get('classes') or ())
@@ -138,14 +142,14 @@ class ClassIndex:
                 'metainfo=dict(classes=...).'
             )
 
+        class_mask_reader(dataset)  # before a long scan
+        count = class_counter(dataset)
+
         def scan() -> dict[str, np.ndarray]:
-            return scan_masks(
-                dataset,
-                reader,
-                num_classes,
-                workers=workers,
-                check_images=check_images,
-            )
+            options: dict[str, Any] = dict(workers=workers, check_images=check_images)
+            if count is not None:
+                return scan_counts(dataset, count, num_classes, **options)
+            return scan_masks(dataset, reader, num_classes, **options)
 
         def make(**arrays: np.ndarray) -> 'ClassIndex':
             index = cls(**arrays, num_classes=num_classes)
@@ -153,7 +157,7 @@ class ClassIndex:
                 raise ValueError(f'{index.num_images} images instead of {num_images}')
             return index
 
-        if re.search(r' at 0x[0-9a-fA-F]+', repr(reader)):
+        if count is None and re.search(r' at 0x[0-9a-fA-F]+', repr(reader)):
             warnings.warn(
                 f'{reader!r} does not tell its settings, so its class index is not '
                 f'cached: give {type(reader).__name__} a __repr__ that tells them.',
@@ -161,7 +165,11 @@ class ClassIndex:
             )
             return make(**scan())
         folder = Path(cache_dir or cache_root() / 'class_index').expanduser()
-        key = fingerprint(dataset, reader, num_classes, check_images)
+        key = (
+            fingerprint(dataset, reader, num_classes, check_images)
+            if count is None
+            else counts_fingerprint(dataset, num_classes, check_images)
+        )
         return cached(folder / f'{key}.npz', scan, make)
 
     def pixels(self, image: int, label: int) -> int:
@@ -211,6 +219,23 @@ class ClassIndex:
         """
         self._check_label(label)
         return self._images_of[label][self._pixels_of[label] >= min_pixels]
+
+    def shows_any(self, labels: Iterable[int]) -> np.ndarray:
+        """Whether an image shows at least one of some classes.
+
+        Args:
+            labels: 0..num_classes - 1 each.
+
+        Returns:
+            (num_images,) bool.
+
+        Raises:
+            ValueError: A label is out of range.
+        """
+        shown = np.zeros(self.num_images, bool)
+        for label in labels:
+            shown[self.images_with(label)] = True
+        return shown
 
     def _entries(self, image: int) -> slice:
         if not 0 <= image < self.num_images:

@@ -183,6 +183,7 @@ class COCO20iDataset(CocoSegDataset):
     """
 
     METAINFO = {
+        'benchmark': 'coco20i',
         'classes': (
             BACKGROUND, 'person', 'bicycle', 'car', 'motorcycle', 'airplane', 'bus',
             'train', 'truck', 'boat', 'traffic light', 'fire hydrant', 'stop sign',

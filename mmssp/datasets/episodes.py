@@ -3,6 +3,8 @@
 Every sampler's ``episode(seed, index)`` is a pure function of the two.
 """
 
+import warnings
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,7 +20,7 @@ class Episode:
     """One few-shot task.
 
     Attributes:
-        label: The target's pixel value in the data set's masks.
+        label: The target's position among the data set's classes.
         query: Position of the query image in the data set.
         supports: Positions of the K support images.
     """
@@ -42,13 +44,25 @@ def usable_images(
 
     Args:
         index: Class index of the data set.
-        labels: Pixel values of the classes.
+        labels: Of the classes.
         min_pixels: Pixels at the original size.
 
     Returns:
         Label → image positions, ascending, int64.
     """
     return {label: index.images_with(label, min_pixels) for label in labels}
+
+
+def images_by_class(pairs: Sequence[tuple[int, int]]) -> dict[int, np.ndarray]:
+    """Class → its images in the order of the pairs, int64.
+
+    Args:
+        pairs: (image position, class).
+    """
+    images: dict[int, list[int]] = defaultdict(list)
+    for image, own in pairs:
+        images[own].append(image)
+    return {own: np.array(found, np.int64) for own, found in images.items()}
 
 
 class ImageSampler:
@@ -116,11 +130,8 @@ class _HSNetSampler:
     def __init__(self, pairs: Sequence[tuple[int, int]], shots: int) -> None:
         self.shots = shots
         self._pairs = list(pairs)
-        self._labels = sorted({label for _, label in self._pairs})
-        self._images = {
-            label: np.array([i for i, own in self._pairs if own == label])
-            for label in self._labels
-        }
+        self._images = images_by_class(self._pairs)
+        self._labels = sorted(self._images)
         self._drawn: dict[int, tuple[np.random.RandomState, list[Episode]]] = {}
 
     def episode(self, seed: int, index: int) -> Episode:
@@ -165,3 +176,89 @@ class HSNetClassSampler(_HSNetSampler):
 IMAGE_SAMPLERS = {'images': ImageSampler, 'in_order': InOrderSampler}
 PAIR_SAMPLERS = {'hsnet_pairs': HSNetPairSampler, 'hsnet_classes': HSNetClassSampler}
 SAMPLINGS = (*IMAGE_SAMPLERS, *PAIR_SAMPLERS)
+
+
+def build_sampler(
+    index: ClassIndex,
+    labels: Mapping[int, int],
+    names: Mapping[int, str],
+    *,
+    sampling: str,
+    shots: int,
+    min_pixels: int,
+    pairs: Sequence[tuple[int, int]] | None = None,
+    left_out: np.ndarray | None = None,
+    allow_missing: bool = False,
+) -> tuple[EpisodeSampler, list[int]]:
+    """A sampler, and the classes that it draws.
+
+    Args:
+        index: Class index of the data set.
+        labels: Class id → label, of the classes to draw, by id.
+        names: Class id → name.
+        sampling: One of :data:`SAMPLINGS`.
+        shots: K.
+        min_pixels: Pixels that make an image usable, unless ``pairs`` are given.
+        pairs: (image position, class id) of a split list; for HSNet's samplings only,
+            which otherwise take all usable images of all classes.
+        left_out: (num_images,) bool, images that are no part of any episode.
+        allow_missing: Leave out classes with too few images, with a warning.
+
+    Returns:
+        The sampler, and class ids, ascending.
+
+    Raises:
+        ValueError: If the sampling is unknown or takes no pairs, or classes have too few
+            images; all are named, with counts.
+    """
+    if sampling not in SAMPLINGS:
+        raise ValueError(f'sampling={sampling!r}: expected one of {SAMPLINGS}')
+    if pairs is not None and sampling not in PAIR_SAMPLERS:
+        raise ValueError(
+            f'split_file: sampling={sampling!r} takes its images from the masks; lists '
+            f"are for {tuple(PAIR_SAMPLERS)}, the hsnet protocol's"
+        )
+    if pairs is None:
+        usable = usable_images(index, list(labels.values()), min_pixels)
+        of_class = {c: usable[label] for c, label in labels.items()}
+        rule = f'with at least {min_pixels} pixels of the class'
+    else:
+        listed = images_by_class(pairs)
+        of_class = {c: listed.get(c, np.zeros(0, np.int64)) for c in labels}
+        rule = 'in the split list'
+    if left_out is not None:
+        of_class = {c: images[~left_out[images]] for c, images in of_class.items()}
+        rule += ' and without novel classes'
+    # HSNet's supports may repeat, so that one other image is enough
+    needed = 2 if sampling in PAIR_SAMPLERS else shots + 1
+    counts = {c: len(np.unique(images)) for c, images in of_class.items()}
+    missing = {c: counts[c] for c in labels if counts[c] < needed}
+    if missing:
+        found = ', '.join(f'{names[c]} ({count})' for c, count in missing.items())
+        problem = (
+            f'{len(missing)} of {len(labels)} classes have fewer than '
+            f'{needed} images (a query and {needed - 1} support(s)) {rule}: {found}'
+        )
+        _leave_out(problem, len(missing) == len(labels), allow_missing)
+    drawn = {c: label for c, label in labels.items() if c not in missing}
+    if sampling in IMAGE_SAMPLERS:
+        usable = {label: of_class[c] for c, label in drawn.items()}
+        return IMAGE_SAMPLERS[sampling](index, usable, shots), list(drawn)
+    if pairs is None:
+        pairs = sorted((int(i), c) for c in drawn for i in of_class[c])
+    pairs = [(i, drawn[c]) for i, c in pairs if c in drawn]
+    return PAIR_SAMPLERS[sampling](pairs, shots), list(drawn)
+
+
+def _leave_out(problem: str, all_of_them: bool, allowed: bool) -> None:
+    if all_of_them:
+        raise ValueError(
+            f'{problem}; no class is left: check the data set, or '
+            'lower shots or min_pixels'
+        )
+    if not allowed:
+        raise ValueError(
+            f'{problem}; lower shots or min_pixels, or leave these classes out with '
+            'allow_missing_classes=True'
+        )
+    warnings.warn(f'{problem}; these classes are left out', stacklevel=4)

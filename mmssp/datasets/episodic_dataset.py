@@ -1,47 +1,29 @@
 """Few-shot episodes from any segmentation data set."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from mmengine.dataset import Compose
 from mmseg.datasets import BaseSegDataset
-from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import DATASETS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..protocols import departures, get_protocol
+from ..protocols import get_protocol
 from ..utils.checks import flag, texts, whole_number
 from ..utils.random_state import fixed_random_state
 from .class_index import ClassIndex
-from .coco20i import COCO20iDataset
-from .episodes import Episode
-from .folds import split_classes
-from .mask_scan import IGNORE
-from .sampling import build_sampler, split_pairs
-from .wrapped import build_dataset, foreground_classes, mask_reader
-
-META_KEYS = (
-    'img_path',
-    'seg_map_path',
-    'ori_shape',
-    'img_shape',
-    'pad_shape',
-    'scale_factor',
-    'canvas_shape',
-    'score_shape',
-    'flip',
-    'flip_direction',
-    'class_id',
-    'class_name',
-    'run',
-    'episode',
-    'support_img_paths',
-)
+from .class_masks import LABEL, mask_loader, one_class_pipelines
+from .episode_item import checked, image_tensor, query_sample, support_tensor
+from .episode_settings import Transforms, episode_settings
+from .episodes import Episode, build_sampler
+from .folds import novel_to_remove, split_classes
+from .split_files import split_pairs
+from .wrapped import benchmark_of, build_dataset, foreground_classes
 
 
 @DATASETS.register_module()
@@ -52,15 +34,17 @@ class EpisodicDataset(Dataset[Any]):
     augmentation included. With one seed, ``len`` is nominal (an epoch): i may go on
     beyond it, so that training need never see an episode twice.
 
-    What is None below is as the protocol has it for this data set, see
-    :mod:`mmssp.protocols`; what is not, departs from it, and is named beside
-    the scores.
+    What is None below is as the protocol has it for the benchmark that the data set's
+    metainfo names, see :mod:`mmssp.protocols`; what is not, departs from it, and is named
+    beside the scores.
 
     Args:
-        dataset: Config or instance of a data set with semantic masks. Its own pipeline
-            is not used.
+        dataset: Config or instance of a data set with semantic masks, or one that reads
+            the masks of its classes itself, see
+            :class:`mmssp.datasets.class_masks.ClassMasks`. Its own pipeline is not used.
         pipeline: Transforms of each image of an episode, from loading to augmentation,
-            without packing; one of them loads the mask.
+            without packing. One of them loads the mask; for all behind it, the mask is
+            1 where the episode's class is, 0 elsewhere, 255 ignored.
         support_pipeline: The same for supports, where they differ from the query (e.g.
             the query's mask stays at the original size for scoring).
         protocol: Name of an evaluation protocol.
@@ -103,9 +87,9 @@ class EpisodicDataset(Dataset[Any]):
     def __init__(
         self,
         dataset: dict[str, Any] | BaseSegDataset,
-        pipeline: Sequence[dict[str, Any] | Callable[..., Any]] | None = None,
+        pipeline: Transforms | None = None,
         *,
-        support_pipeline: Sequence[dict[str, Any] | Callable[..., Any]] | None = None,
+        support_pipeline: Transforms | None = None,
         protocol: str = 'ssp',
         original_size: bool = False,
         split: Literal['base', 'novel'] = 'novel',
@@ -127,12 +111,8 @@ class EpisodicDataset(Dataset[Any]):
         cache_dir: str | None = None,
         workers: int | None = None,
     ) -> None:
-        rules = get_protocol(protocol)
-        self.protocol = protocol
-        self.split = split
-        self.fold = None if fold is None else whole_number('fold', fold, 0)
-        self.shots = whole_number('shots', shots, 1)
-        self.remove_novel_images = flag('remove_novel_images', remove_novel_images)
+        # what is wrong by itself, before anything takes long
+        get_protocol(protocol)
         flag('original_size', original_size)
         flag('allow_missing_classes', allow_missing_classes)
         whole_number('num_folds', num_folds, 1)
@@ -141,86 +121,74 @@ class EpisodicDataset(Dataset[Any]):
             raise ValueError(f'split_file={split_file!r}: expected a path')
         if workers is not None:
             whole_number('workers', workers, 0)
-        if seed is None and split == 'base':
-            seed = 0
-        chosen = dict(
-            pipeline=pipeline,
-            support_pipeline=pipeline if support_pipeline is None else support_pipeline,
-            sampling=sampling,
-            min_pixels=min_pixels,
-            ignored_support=ignored_support,
-            num_episodes=num_episodes,
-            seed=seed if seed is None or np.ndim(seed) else [seed],
-            fold_order=fold_order,
-        )
-        self.dataset = build_dataset(dataset)
-        is_coco = isinstance(self.dataset, COCO20iDataset)
-        benchmark = 'coco20i' if is_coco else 'pascal5i'
-        settings = rules.settings(benchmark, original_size) | {
-            name: value for name, value in chosen.items() if value is not None
-        }
-        self.departures = departures(rules.settings(benchmark), settings)
-        self.num_episodes = whole_number('num_episodes', settings['num_episodes'], 1)
-        self.min_pixels = whole_number('min_pixels', settings['min_pixels'], 1)
-        self.seeds = [whole_number('seed', value, 0) for value in settings['seed']]
-        if not self.seeds:
-            raise ValueError('seed=[]: expected an integer, or one for each run')
-        if settings['ignored_support'] not in ('ignore', 'background'):
-            raise ValueError(
-                f'ignored_support={ignored_support!r}: expected ignore or background'
-            )
-        self.ignored_support = settings['ignored_support']
-        self.pipeline = Compose(settings['pipeline'])
-        self.support_pipeline = (
-            self.pipeline
-            if settings['support_pipeline'] == settings['pipeline']
-            else Compose(settings['support_pipeline'])
-        )
-        self._pack = PackSegInputs(meta_keys=META_KEYS)
+        self.protocol = protocol
+        self.split = split
+        self.fold = None if fold is None else whole_number('fold', fold, 0)
+        self.shots = whole_number('shots', shots, 1)
+        self.remove_novel_images = flag('remove_novel_images', remove_novel_images)
 
+        # images, and what a protocol decides for them
+        self.dataset = build_dataset(dataset)
+        self.benchmark = benchmark_of(self.dataset)
+        settings = episode_settings(
+            protocol,
+            self.benchmark,
+            original_size,
+            dict(
+                pipeline=pipeline,
+                support_pipeline=support_pipeline,
+                sampling=sampling,
+                min_pixels=min_pixels,
+                ignored_support=ignored_support,
+                num_episodes=num_episodes,
+                seed=0 if seed is None and split == 'base' else seed,
+                fold_order=fold_order,
+            ),
+        )
+        self.departures = settings.departures
+        self.seeds, self.num_episodes = settings.seeds, settings.num_episodes
+        self.min_pixels = settings.min_pixels
+        self.ignored_support = settings.ignored_support
+
+        # classes, by id, and which of them the episodes are about
         labels, names = foreground_classes(self.dataset, background_classes)
         self.class_names = dict(enumerate(names, start=1))
         label_of = dict(enumerate(labels, start=1))
+        classes_of = partial(
+            split_classes,
+            names,
+            fold=fold,
+            num_folds=num_folds,
+            fold_order=settings.fold_order,
+            base_classes=base_classes,
+            novel_classes=novel_classes,
+        )
+        chosen = classes_of(split)
 
-        def classes_of(side: Literal['base', 'novel']) -> list[int]:
-            return split_classes(
-                names,
-                side,
-                fold=fold,
-                num_folds=num_folds,
-                fold_order=settings['fold_order'],
-                base_classes=base_classes,
-                novel_classes=novel_classes,
-            )
-
-        class_ids = classes_of(split)
+        # masks of a class, what is in them, and episodes drawn from that
+        self.pipeline, self.support_pipeline = one_class_pipelines(
+            settings.pipeline, settings.support_pipeline, self.dataset
+        )
         self.index = ClassIndex.build(
             self.dataset,
-            mask_reader(self.pipeline),
+            mask_loader(self.pipeline),
             cache_dir=cache_dir,
             workers=workers,
         )
         pairs = left_out = None
         if split_file is not None:
             path = os.fspath(split_file).replace('{fold}', str(self.fold))
-            pairs = split_pairs(path, self.dataset, class_ids)
-        if remove_novel_images:
-            novel = set(classes_of('novel'))
-            if split != 'base' or novel & set(class_ids):
-                raise ValueError(
-                    "remove_novel_images: expected split='base', and novel classes "
-                    'that are known by fold, base_classes or novel_classes'
-                )
-            left_out = np.zeros(self.index.num_images, bool)
-            for c in novel:
-                left_out[self.index.images_with(label_of[c])] = True
-        self._sampler, self.class_ids = build_sampler(
+            pairs = split_pairs(path, self.dataset, chosen)
+        if self.remove_novel_images:
+            removed = novel_to_remove(split, chosen, classes_of('novel'))
+            left_out = self.index.shows_any(label_of[c] for c in removed)
+        self._episodes, self.class_ids = build_sampler(
             self.index,
-            {c: label_of[c] for c in class_ids},
+            {c: label_of[c] for c in chosen},
             self.class_names,
-            sampling=settings['sampling'],
+            sampling=settings.sampling,
             shots=self.shots,
-            min_pixels=self.min_pixels,
+            min_pixels=settings.min_pixels,
             pairs=pairs,
             left_out=left_out,
             allow_missing=allow_missing_classes,
@@ -231,10 +199,11 @@ class EpisodicDataset(Dataset[Any]):
     def metainfo(self) -> dict[str, Any]:
         """Of the wrapped data set, and what scores and checkpoints tell of the episodes:
         ``class_names`` {class id: name} of the split, ``split``, ``fold``, ``shots``,
-        ``seeds``, ``num_episodes``, ``remove_novel_images``, ``protocol`` and its
-        ``departures``."""
+        ``seeds``, ``num_episodes``, ``remove_novel_images``, ``benchmark``,
+        ``protocol`` and its ``departures``."""
         return dict(
             self.dataset.metainfo,
+            benchmark=self.benchmark,
             class_names={c: self.class_names[c] for c in self.class_ids},
             split=self.split,
             fold=self.fold,
@@ -262,7 +231,7 @@ class EpisodicDataset(Dataset[Any]):
             The episode; positions refer to ``self.dataset``.
         """
         run, index = self.run_and_index(i)
-        return self._sampler.episode(self.seeds[run], index)
+        return self._episodes.episode(self.seeds[run], index)
 
     def class_id(self, i: int) -> int:
         """The class that item i is about, 1-based, without loading it."""
@@ -287,24 +256,22 @@ class EpisodicDataset(Dataset[Any]):
         run, index = self.run_and_index(i)
         episode = self.episode(i)
         key = (self.seeds[run], index)
+        query = self._load(self.pipeline, episode.query, episode.label, (*key, 0))
         supports = [
-            self._load(self.support_pipeline, image, (*key, slot))
+            self._load(self.support_pipeline, image, episode.label, (*key, slot))
             for slot, image in enumerate(episode.supports, start=1)
         ]
-        query = self._load(self.pipeline, episode.query, (*key, 0))
-        paths = [support['img_path'] for support in supports]
         return dict(
             inputs=dict(
                 query=image_tensor(query['img']),
                 support=[image_tensor(support['img']) for support in supports],
                 support_mask=[
-                    torch.from_numpy(
-                        self.support_mask(support['gt_seg_map'], episode.label)
-                    )
-                    for support in supports
+                    self.support_mask(support['gt_seg_map']) for support in supports
                 ],
             ),
-            data_samples=self.query_sample(i, query, paths),
+            data_samples=self.query_sample(
+                i, query, [support['img_path'] for support in supports]
+            ),
         )
 
     def query_sample(
@@ -314,34 +281,27 @@ class EpisodicDataset(Dataset[Any]):
 
         Args:
             i: As for indexing.
-            query: The query's image after the pipeline, ``gt_seg_map`` (H,W) with all of
-                the data set's classes; not changed.
+            query: The query's image behind the pipeline, ``gt_seg_map`` (H,W) of the
+                episode's class; not changed.
             support_img_paths: K paths.
 
         Returns:
             As for indexing.
         """
         run, index = self.run_and_index(i)
-        label = self.episode(i).label
-        class_id = self._class_id_of[label]
-        results = dict(
+        class_id = self.class_id(i)
+        return query_sample(
             query,
-            gt_seg_map=binary_mask(query['gt_seg_map'], label),
             class_id=class_id,
             class_name=self.class_names[class_id],
             run=run,
             episode=index,
             support_img_paths=list(support_img_paths),
         )
-        results.pop('img', None)
-        return self._pack(results)['data_samples']
 
-    def support_mask(self, mask: np.ndarray, label: int) -> np.ndarray:
-        """A support's mask in {0, 1, 255} from one of all classes, (H,W) uint8."""
-        binary = binary_mask(mask, label)
-        if self.ignored_support == 'background':
-            binary[binary == IGNORE] = 0
-        return binary
+    def support_mask(self, mask: np.ndarray) -> Tensor:
+        """A support's mask behind the pipeline, (h,w) → (h,w) uint8 in {0, 1, 255}."""
+        return support_tensor(mask, self.ignored_support)
 
     def run_and_index(self, i: int) -> tuple[int, int]:
         """Which run item i belongs to, and which episode of it it is."""
@@ -351,34 +311,9 @@ class EpisodicDataset(Dataset[Any]):
         return divmod(i, self.num_episodes) if len(self.seeds) > 1 else (0, i)
 
     def _load(
-        self, pipeline: Compose, image: int, key: tuple[int, ...]
+        self, pipeline: Compose, image: int, label: int, key: tuple[int, ...]
     ) -> dict[str, Any]:
         """One image of an episode through the pipeline."""
         with fixed_random_state(*key):
-            return checked(pipeline(self.dataset.get_data_info(image)))
-
-
-def checked(results: dict[str, Any] | None) -> dict[str, Any]:
-    """What a pipeline gave, if image and mask are there.
-
-    Raises:
-        ValueError: Else.
-    """
-    if results is None or 'img' not in results or 'gt_seg_map' not in results:
-        raise ValueError(
-            'pipeline: expected `img` and `gt_seg_map` after it; load both, and '
-            'leave packing (PackSegInputs) out, which EpisodicDataset does itself'
-        )
-    return results
-
-
-def binary_mask(mask: np.ndarray, label: int, ignore: int = IGNORE) -> np.ndarray:
-    """1 where the mask is ``label``, ``ignore`` where it was, 0 elsewhere; uint8."""
-    binary = (mask == label).astype(np.uint8)
-    binary[mask == ignore] = ignore
-    return binary
-
-
-def image_tensor(image: np.ndarray) -> Tensor:
-    """(H,W,3) uint8 → (3,H,W)."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+            info = self.dataset.get_data_info(image)
+            return checked(pipeline({**info, LABEL: label}))

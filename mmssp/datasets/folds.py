@@ -101,6 +101,27 @@ def split_classes(
     return chosen
 
 
+def novel_to_remove(
+    split: str, chosen: Sequence[int], novel: Sequence[int]
+) -> Sequence[int]:
+    """The novel classes whose images training leaves out.
+
+    Args:
+        split: What the episodes are about.
+        chosen: Its classes.
+        novel: Those of the novel split.
+
+    Raises:
+        ValueError: If these are no base classes, or not apart from the novel ones.
+    """
+    if split != 'base' or set(novel) & set(chosen):
+        raise ValueError(
+            "remove_novel_images: expected split='base', and novel classes "
+            'that are known by fold, base_classes or novel_classes'
+        )
+    return novel
+
+
 def _ids(
     class_names: Sequence[str], chosen: Sequence[str] | None, argument: str
 ) -> set[int] | None:

@@ -30,18 +30,22 @@ _HINTS = {
 }
 
 
-class _Problem(NamedTuple):
+class Problem(NamedTuple):
+    """Something wrong with a sample: of which kind, for the hint, and in words."""
+
     kind: str
     text: str
 
 
-class _Scanned(NamedTuple):
+class Scanned(NamedTuple):
+    """What a sample holds: labels, ascending, with their pixels; or what is wrong."""
+
     labels: np.ndarray
     counts: np.ndarray
-    problems: list[_Problem]
+    problems: list[Problem]
 
 
-class _DataInfos(Sequence[Any]):
+class DataInfos(Sequence[Any]):
     """A data set's infos, made one by one: all at once may not fit into memory."""
 
     def __init__(self, dataset: BaseSegDataset) -> None:
@@ -92,10 +96,29 @@ def scan_masks(
             check_images=check_images,
             backend_args=_backend_args(dataset, reader),
         ),
-        _DataInfos(dataset),
+        DataInfos(dataset),
         workers,
         f'Counting the pixels of each class in {len(dataset)} masks',
     )
+    return gather(dataset, scanned)
+
+
+def gather(
+    dataset: BaseSegDataset, scanned: Sequence[Scanned]
+) -> dict[str, np.ndarray]:
+    """The arrays of a class index, from what each sample holds.
+
+    Args:
+        dataset: For the message.
+        scanned: Of each sample, in order.
+
+    Returns:
+        As :func:`scan_masks`.
+
+    Raises:
+        FileNotFoundError: As :func:`scan_masks`.
+        ValueError: As :func:`scan_masks`.
+    """
     problems = [problem for item in scanned for problem in item.problems]
     if problems:
         message = _message(dataset, problems)
@@ -132,9 +155,9 @@ def fingerprint(
     digest = hashlib.sha256(repr(settings).encode())
     backend_args = _backend_args(dataset, reader)
     previous = None
-    for info in _DataInfos(dataset):
+    for info in DataInfos(dataset):
         files = [
-            _file_state(info.get(name), backend_args)
+            file_state(info.get(name), backend_args)
             for name in ('img_path', 'seg_map_path')
         ]
         labels = (info.get('label_map'), bool(info.get('reduce_zero_label')))
@@ -144,9 +167,10 @@ def fingerprint(
     return digest.hexdigest()[:40]
 
 
-def _file_state(
+def file_state(
     path: str | None, backend_args: dict[str, Any] | None
 ) -> tuple[Any, ...]:
+    """A file's path, with its size and time of change where it is a local one."""
     if path is None or not is_local(path, backend_args):
         return (path,)
     path = path if os.path.isabs(path) else os.path.abspath(path)
@@ -169,29 +193,24 @@ def _scan_one(
     num_classes: int,
     check_images: bool,
     backend_args: dict[str, Any] | None,
-) -> _Scanned:
-    problems: list[_Problem] = []
+) -> Scanned:
+    problems: list[Problem] = []
     labels = counts = np.zeros(0, np.int64)
     image_path, mask_path = info.get('img_path'), info.get('seg_map_path')
     mask = size = None
     try:
         mask = reader(info)['gt_seg_map']
     except FileNotFoundError:
-        problems.append(_Problem('missing', f'mask {mask_path} does not exist'))
-    except (ValueError, OSError) as error:
-        problems.append(_Problem('unreadable', f'mask {mask_path}: {error}'))
+        problems.append(Problem('missing', f'mask {mask_path} does not exist'))
+    except (ValueError, OverflowError, OSError) as error:
+        problems.append(Problem('unreadable', f'mask {mask_path}: {error}'))
     if check_images and image_path is not None:
-        try:
-            size = image_size(image_path, backend_args=backend_args)
-        except FileNotFoundError:
-            problems.append(_Problem('missing', f'image {image_path} does not exist'))
-        except (ValueError, OSError) as error:
-            problems.append(_Problem('unreadable', f'image {image_path}: {error}'))
+        size = header_size(image_path, backend_args, problems)
     if mask is not None:
         labels, counts, strange = _count(mask, num_classes)
         if strange:
             problems.append(
-                _Problem(
+                Problem(
                     'values',
                     f'mask {mask_path}: labels {strange}; expected '
                     f'0..{num_classes - 1}, or {IGNORE} for ignored pixels',
@@ -209,13 +228,26 @@ def _scan_one(
             )
         ):
             problems.append(
-                _Problem(
+                Problem(
                     'size',
                     f'image {image_path} is {size[1]}x{size[0]} pixels, its mask '
                     f'{mask_path} {"x".join(map(str, mask.shape[1::-1]))}',
                 )
             )
-    return _Scanned(labels, counts, problems)
+    return Scanned(labels, counts, problems)
+
+
+def header_size(
+    image_path: str, backend_args: dict[str, Any] | None, problems: list[Problem]
+) -> tuple[int, int] | None:
+    """(H, W) of an image by its header; None, and a problem more, if it has none."""
+    try:
+        return image_size(image_path, backend_args=backend_args)
+    except FileNotFoundError:
+        problems.append(Problem('missing', f'image {image_path} does not exist'))
+    except (ValueError, OSError) as error:
+        problems.append(Problem('unreadable', f'image {image_path}: {error}'))
+    return None
 
 
 def _count(
@@ -240,7 +272,7 @@ def _count(
     return labels[classes].astype(np.int64), counts[classes], strange
 
 
-def _message(dataset: BaseSegDataset, problems: list[_Problem]) -> str:
+def _message(dataset: BaseSegDataset, problems: list[Problem]) -> str:
     listed = problems[:REPORTED_PROBLEMS]
     more = len(problems) - len(listed)
     kinds = {problem.kind for problem in problems}

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmcv.transforms import LoadAnnotations
-from mmengine.dataset import Compose
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
+from ..protocols import BENCHMARKS
 from ..utils.command import own_message
+from .class_masks import class_mask_reader
 from .mask_scan import IGNORE
 
 
@@ -79,20 +79,20 @@ def foreground_classes(
         background_classes: Names that are not objects.
 
     Returns:
-        Their pixel values in the data set's masks, and their names, in order.
+        Their labels, which are the values in index masks, and their names, in order.
 
     Raises:
-        ValueError: If the data set names no classes, or leaves some out by its label
-            map.
+        ValueError: If the data set names no classes, or more than its masks can hold, or
+            leaves some out by its label map.
     """
     names = dataset.metainfo.get('classes')
     if not names:
         raise ValueError(
             f'{type(dataset).__name__} names no classes: set metainfo=dict(classes=…)'
         )
-    dropped = [
-        old for old, new in (dataset.label_map or {}).items() if new in (-1, IGNORE)
-    ]
+    # where the data set itself reads a class's mask, others are none of it anyway
+    label_map = {} if class_mask_reader(dataset) else dataset.label_map or {}
+    dropped = [old for old, new in label_map.items() if new in (-1, IGNORE)]
     if dropped:
         raise ValueError(
             f'metainfo.classes leaves out {len(dropped)} of the classes of '
@@ -104,15 +104,16 @@ def foreground_classes(
     return foreground, [names[i] for i in foreground]
 
 
-def mask_reader(pipeline: Compose) -> LoadAnnotations:
-    """The transform of a pipeline that loads the mask.
+def benchmark_of(dataset: BaseSegDataset) -> str:
+    """The benchmark that a data set's metainfo names; ``'pascal5i'`` if it names none.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If what it names is no name.
     """
-    for transform in pipeline.transforms:
-        if isinstance(transform, LoadAnnotations):
-            return transform
-    raise ValueError(
-        "pipeline: no transform loads the mask; add dict(type='LoadMask') after the image"
-    )
+    benchmark = dataset.metainfo.get('benchmark', BENCHMARKS[0])
+    if not isinstance(benchmark, str) or not benchmark:
+        raise ValueError(
+            f'metainfo of {type(dataset).__name__}: benchmark={benchmark!r}; expected a '
+            'name, see mmssp.protocols.add_benchmark'
+        )
+    return benchmark

@@ -9,7 +9,7 @@ from mmseg.registry import DATASETS
 
 from mmssp.datasets.coco.coco_masks import decompress_counts
 from mmssp.datasets.episodic_dataset import EpisodicDataset
-from mmssp.protocols import get_protocol
+from mmssp.protocols import OPTIONS
 from mmssp.runtime.config import (
     episodic_datasets,
     load_config,
@@ -95,8 +95,7 @@ def recorded_dataset(
             'again: test again with an EpisodicDataset'
         )
     init_default_scope(load_config(config).get('default_scope', 'mmseg'))
-    decided = get_protocol(results['protocol']).settings('pascal5i')
-    recorded = {text for text in results['departures'] if text.split(':')[0] in decided}
+    recorded = {text for text in results['departures'] if text.split(':')[0] in OPTIONS}
     datasets, errors = [], []
     for protocol, original_size in (
         (None, False),

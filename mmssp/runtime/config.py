@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 
-from ..protocols import get_protocol
+from ..protocols import OPTIONS, get_protocol
 from ..utils.checks import whole_number
 from ..utils.command import explanation
 
@@ -174,10 +174,10 @@ def set_protocol(cfg: Config, protocol: str | None, original_size: bool) -> None
         ValueError: If the protocol is unknown, or there is no EpisodicDataset to test.
     """
     if protocol is not None:
-        settings = get_protocol(protocol).settings('pascal5i')
+        get_protocol(protocol)  # known, or an error
         set_episodes(cfg, 'test_dataloader', protocol=protocol)
         for dataset in episodic_datasets(cfg, 'test_dataloader'):
-            for name in (*settings, 'original_size'):
+            for name in (*OPTIONS, 'original_size'):
                 dataset.pop(name, None)
     if original_size:
         set_episodes(cfg, 'test_dataloader', original_size=True)

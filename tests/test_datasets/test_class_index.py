@@ -187,10 +187,40 @@ def test_arrays_that_contradict_each_other_are_refused(offsets, labels, counts):
         ClassIndex(offsets, labels, counts, 3)
 
 
-@pytest.mark.parametrize('num_classes', [0, 256])
-def test_a_number_of_classes_that_8_bits_cannot_hold_is_refused(num_classes):
-    with pytest.raises(ValueError, match=r'expected 1\.\.255'):
-        ClassIndex([0], [], [], num_classes)
+def test_an_index_of_no_class_is_refused():
+    with pytest.raises(ValueError, match='num_classes=0; expected 1 or more'):
+        ClassIndex([0], [], [], 0)
+
+
+def test_an_index_takes_any_number_of_classes():
+    index = ClassIndex.from_counts([{1202: 5, 255: 2}, {0: 1, 256: 3}], 1203)
+    assert entries(index) == [{255: 2, 1202: 5}, {0: 1, 256: 3}]
+    assert index.images_with(255).tolist() == [0]
+    assert index.shows_any([0, 1202]).tolist() == [True, True]
+    assert index.shows_any([255]).tolist() == [True, False]
+
+
+def test_more_classes_than_8_bits_hold_are_refused_before_the_scan(root, scans):
+    names = tuple(str(i) for i in range(256))
+    with pytest.raises(
+        ValueError, match='256 classes.*8 bits.*class_mask and class_pi'
+    ):
+        build(root, dataset={'metainfo': {'classes': names}})
+    assert scans == []
+
+
+def test_as_many_classes_as_8_bits_hold_are_not(root):
+    names = tuple(str(i) for i in range(255))
+    assert build(root, dataset={'metainfo': {'classes': names}}).num_classes == 255
+
+
+@pytest.mark.parametrize('reader', [LoadMask(), LoadAnnotations()])
+def test_a_label_map_beyond_8_bits_is_a_problem_of_each_mask(root, reader):
+    dataset = open_dataset(root, lazy_init=True)
+    dataset.label_map = {0: 0, 3: 300}
+    dataset.full_init()
+    with pytest.raises(ValueError, match=r'mask .*001\.png: .*300'):
+        ClassIndex.build(dataset, reader)
 
 
 @pytest.mark.parametrize('image', [-1, 2])

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from mmssp.datasets.class_index import ClassIndex
-from mmssp.datasets.episodes import HSNetClassSampler, HSNetPairSampler
-from mmssp.datasets.sampling import build_sampler
+from mmssp.datasets.episodes import HSNetClassSampler, HSNetPairSampler, build_sampler
 
 NAMES = {1: 'cat', 2: 'dog', 3: 'cow'}
 LABELS = {1: 1, 2: 2, 3: 3}

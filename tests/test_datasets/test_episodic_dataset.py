@@ -13,6 +13,7 @@ from mmseg.registry import DATASETS
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from mmssp import protocols
 from mmssp.datasets.collate import episode_collate
 from mmssp.datasets.infinite_sampler import InfiniteEpisodeSampler
 
@@ -502,3 +503,44 @@ def test_data_set_without_class_names_is_an_error(root):
     wrapped = {k: v for k, v in config(root)['dataset'].items() if k != 'metainfo'}
     with pytest.raises(ValueError, match='names no classes: set metainfo'):
         build(root, dataset=wrapped)
+
+
+# ------------------------------------------------------------------------- benchmarks
+
+
+def named(root: Path, benchmark: object) -> dict:
+    """The wrapped data set, whose metainfo names a benchmark."""
+    wrapped = config(root)['dataset']
+    return dict(wrapped, metainfo=dict(wrapped['metainfo'], benchmark=benchmark))
+
+
+def test_the_benchmark_that_metainfo_names_decides(root):
+    options = dict(protocol='pfenet', num_episodes=None, fold=1, num_folds=2)
+    pascal = build(root, **options)
+    coco = build(root, dataset=named(root, 'coco20i'), **options)
+    other = build(root, dataset=named(root, 'other'), **options)
+    assert (pascal.num_episodes, coco.num_episodes, other.num_episodes) == (
+        5000,
+        20000,
+        5000,
+    )
+    assert pascal.metainfo['class_names'] == {3: 'horse', 4: 'cow'}
+    assert coco.metainfo['class_names'] == {2: 'dog', 4: 'cow'}
+    assert [d.metainfo['benchmark'] for d in (pascal, coco, other)] == [
+        'pascal5i',
+        'coco20i',
+        'other',
+    ]
+
+
+def test_an_added_benchmark_departs_from_nothing(root, monkeypatch):
+    monkeypatch.setattr(protocols, 'PROTOCOLS', dict(protocols.PROTOCOLS))
+    protocols.add_benchmark('tiny', dict(hsnet=dict(min_pixels=MIN_PIXELS)))
+    dataset = build(root, dataset=named(root, 'tiny'), protocol='hsnet', pipeline=None)
+    assert dataset.departures == []
+    assert dataset.min_pixels == MIN_PIXELS
+
+
+def test_a_benchmark_without_a_name_is_refused(root):
+    with pytest.raises(ValueError, match='benchmark=3; expected a name'):
+        build(root, dataset=named(root, 3))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mmssp.datasets import split_files
+from mmssp.datasets import split_pickles
 from mmssp.datasets.split_files import match_images, read_split_file
 
 PATH = 'val2014/COCO_val2014_000000000042.jpg'
@@ -224,7 +224,7 @@ def test_persistent_ids_are_refused(write, protocol):
 
 def test_nothing_is_imported_even_past_the_first_check(tmp_path, monkeypatch, write):
     marker = tmp_path / 'was_run'
-    monkeypatch.setattr(split_files, '_look_through', lambda path, data: None)
+    monkeypatch.setattr(split_pickles, '_look_through', lambda path, data: None)
     path = write('a.pkl', {0: [Call(eval, touch(marker))]})
     with pytest.raises(ValueError, match='eval is refused'):
         read_split_file(path)

@@ -3,15 +3,18 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmseg.registry import DATASETS, HOOKS, METRICS
+from mmseg.registry import DATASETS, HOOKS, METRICS, TRANSFORMS
 from tiny_data import write_voc
 from torch.utils.data import Dataset
+from toy_datasets import write_folders, write_photos
 
 from mmssp.datasets.episodes import Episode
 from mmssp.engine.loops import episodic_loop
@@ -94,6 +97,69 @@ def test_supports_of_another_size_than_queries_change_nothing(config, tmp_path):
     config.test_dataloader.dataset.pipeline = load
     plain = records(config, PLAIN, tmp_path / 'plain.json')
     assert records(config, SHARED, tmp_path / 'shared.json') == plain
+
+
+@pytest.mark.parametrize('protocol', ['ssp', 'hsnet', 'pfenet'])
+@pytest.mark.parametrize('kind', ['FolderPerClass', 'Overlapping'])
+def test_data_sets_that_read_their_class_masks_give_the_same(
+    kind, protocol, config, tmp_path
+):
+    write = dict(FolderPerClass=write_folders, Overlapping=write_photos)[kind]
+    size = dict(FolderPerClass=(300, 3), Overlapping=(16,))[kind]
+    set_protocol(config, protocol, original_size=False)
+    config.test_dataloader.dataset.update(
+        dataset=dict(type=kind, data_root=str(write(tmp_path / 'toys', *size))),
+        # labels beyond 8 bits among them
+        fold=dict(FolderPerClass=5, Overlapping=0)[kind],
+        num_folds=dict(FolderPerClass=6, Overlapping=2)[kind],
+        seed=0,
+        shots=2,
+    )
+    del config.test_dataloader.dataset.dataset['ann_file']
+    del config.test_dataloader.dataset.dataset['data_prefix']
+    config.test_dataloader.dataset.update(min_pixels=16, num_episodes=12)
+    plain = records(config, PLAIN, tmp_path / 'plain.json')
+    assert len(plain) == 12
+    assert records(config, SHARED, tmp_path / 'shared.json') == plain
+
+
+@TRANSFORMS.register_module(force=True)
+class ByClass(BaseTransform):
+    """A transform that depends on the mask of the class: it changes it, or the image."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def transform(self, results: dict) -> dict:
+        top = int((results['gt_seg_map'] == 1).argmax()) // results['img_shape'][1]
+        results[self.key] = np.roll(results[self.key], top, axis=0)
+        return results
+
+    def __repr__(self) -> str:
+        return f'ByClass({self.key!r})'
+
+
+def by_class(config: Config, key: str) -> None:
+    load = [dict(type='LoadImage'), dict(type='LoadMask')]
+    config.test_dataloader.dataset.pipeline = load
+    config.test_dataloader.dataset.support_pipeline = [
+        *load,
+        dict(type='ByClass', key=key),
+    ]
+
+
+def test_transforms_may_change_masks_by_class(config, tmp_path):
+    by_class(config, 'gt_seg_map')
+    plain = records(config, PLAIN, tmp_path / 'plain.json')
+    assert records(config, SHARED, tmp_path / 'shared.json') == plain
+
+
+def test_transforms_that_change_images_by_class_are_refused_with_a_way_out(
+    config, tmp_path
+):
+    by_class(config, 'img')
+    with pytest.raises(ValueError, match=r"for each of the labels .*'TestLoop'"):
+        records(config, SHARED, tmp_path / 'shared.json')
 
 
 @pytest.fixture

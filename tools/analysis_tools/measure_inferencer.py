@@ -27,7 +27,8 @@ from prettytable import PrettyTable
 from mmssp.apis import Box, FewShotInferencer, Points
 from mmssp.apis.annotations.conversion import to_mask
 from mmssp.datasets import EpisodicDataset
-from mmssp.datasets.episodic_dataset import binary_mask
+from mmssp.datasets.class_masks import LoadClassMask, binary_mask
+from mmssp.datasets.transforms import LoadImage
 from mmssp.evaluation import score_run
 from mmssp.runtime.config import load_config, set_episodes
 from mmssp.utils.command import run
@@ -97,8 +98,10 @@ def load(dataset: EpisodicDataset, image: int) -> tuple[np.ndarray, np.ndarray]:
     results = dataset.dataset.get_data_info(image)
     for transform in dataset.pipeline.transforms:
         # what comes before the mask may resize the image; both are wanted as they are
-        if type(transform).__name__ in ('LoadImage', 'LoadMask'):
+        if isinstance(transform, LoadImage):
             results = transform(results)
+        elif isinstance(transform, LoadClassMask):
+            results = transform.load(results)
     return read_image(results['img_path'])[..., ::-1].copy(), results['gt_seg_map']
 
 

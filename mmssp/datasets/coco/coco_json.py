@@ -142,7 +142,8 @@ def category_labels(
         raise ValueError(
             f'{ann_file}: {len(classes) - 1} classes, but a mask of 8 bits holds at '
             f'most {MAX_CLASSES} (0 is background, 255 is ignored). Name fewer with '
-            'metainfo=dict(classes=...).'
+            'metainfo=dict(classes=...), or write a data set that reads the mask of a '
+            'class by itself, see docs/adding_a_dataset.md.'
         )
     missing = sorted(set(classes) - set(names.values()) - {BACKGROUND})
     if missing:

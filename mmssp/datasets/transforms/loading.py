@@ -109,7 +109,7 @@ class LoadMask(LoadAnnotations):
             )
         mask = read_mask(path, backend_args=self.backend_args)
         if 'img' in results:
-            mask = self._fit(mask, results)
+            mask = fit_mask(mask, results, backend_args=self.backend_args)
         label_map = results.get('label_map')
         reduce_zero_label = bool(results.get('reduce_zero_label'))
         if label_map is not None or reduce_zero_label:
@@ -118,23 +118,43 @@ class LoadMask(LoadAnnotations):
         results['gt_seg_map'] = mask
         results.setdefault('seg_fields', []).append('gt_seg_map')
 
-    def _fit(self, mask: np.ndarray, results: dict[str, Any]) -> np.ndarray:
-        """The mask, turned if need be, or an error if its size is not the image's."""
-        # The original size: mmseg's test pipelines resize the image before they load
-        # the mask, which stays as it is.
-        size = tuple(results.get('ori_shape', results['img'].shape[:2]))
-        if mask.shape == size:
-            return mask
-        image_path = results.get('img_path')
-        if image_path is not None and mask.shape == size[::-1]:
-            orientation = image_orientation(image_path, backend_args=self.backend_args)
-            upright = orient(mask, orientation)
-            if upright.shape == size:
-                return np.ascontiguousarray(upright)
-        raise ValueError(size_mismatch(image_path, size, results['seg_map_path'], mask))
-
     def __repr__(self) -> str:
         return f'{type(self).__name__}(backend_args={self.backend_args})'
+
+
+def fit_mask(
+    mask: np.ndarray,
+    results: dict[str, Any],
+    *,
+    backend_args: dict[str, Any] | None = None,
+) -> np.ndarray:
+    """The mask that lies over a loaded image: turned if need be.
+
+    Args:
+        mask: (h, w), drawn upright or on the stored pixels.
+        results: ``img``, and ``ori_shape``, ``img_path`` and ``seg_map_path`` where they
+            are known.
+        backend_args: Arguments of the file backend, for the image's header.
+
+    Returns:
+        (H, W), the image's original size.
+
+    Raises:
+        ValueError: If it has another size than the image.
+    """
+    # The original size: mmseg's test pipelines resize the image before they load
+    # the mask, which stays as it is.
+    size = tuple(results.get('ori_shape', results['img'].shape[:2]))
+    if mask.shape == size:
+        return mask
+    image_path = results.get('img_path')
+    if image_path is not None and mask.shape == size[::-1]:
+        orientation = image_orientation(image_path, backend_args=backend_args)
+        upright = orient(mask, orientation)
+        if upright.shape == size:
+            return np.ascontiguousarray(upright)
+    mask_path = results.get('seg_map_path') or 'of a class'
+    raise ValueError(size_mismatch(image_path, size, mask_path, mask))
 
 
 def size_mismatch(
@@ -163,13 +183,25 @@ def label_table(
 
     Returns:
         (256,) uint8, read-only: stored value → label.
+
+    Raises:
+        ValueError: If a label does not fit into 8 bits.
     """
+    for old, new in label_map or ():
+        if not -1 <= new <= 255:
+            raise ValueError(
+                f'label_map makes label {new} of {old}; expected 0..255, as masks have 8 '
+                'bits (docs/adding_a_dataset.md has a way for more classes)'
+            )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'values.pgm'
         path.write_bytes(b'P5 256 1 255\n' + bytes(range(256)))
         results: dict[str, Any] = {
             'seg_map_path': str(path),
-            'label_map': None if label_map is None else dict(label_map),
+            # -1 in 8 bits is 255, which NumPy 2 refuses to make of it
+            'label_map': label_map
+            if label_map is None
+            else {old: new % 256 for old, new in label_map},
             'reduce_zero_label': reduce_zero_label,
             'seg_fields': [],
         }

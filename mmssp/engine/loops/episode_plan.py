@@ -39,19 +39,24 @@ def plan_visits(episodes: Mapping[int, Episode]) -> list[Visit]:
     Returns:
         The visits, in order.
     """
-    labels, items = defaultdict(set), defaultdict(list)
+    labels, asked, items = defaultdict(set), defaultdict(set), defaultdict(list)
     for i, episode in episodes.items():
         items[episode.query].append(i)
+        asked[episode.query].add(episode.label)
         for image in episode.supports:
             labels[image].add(episode.label)
 
     def place(visit: Visit) -> tuple[int, int, int]:
         kind = 0 if not visit.items else 1 if visit.labels else 2
-        asked = [episodes[i].label for i in visit.items]
-        return kind, min([*visit.labels, *asked]), visit.image
+        return kind, min([*visit.labels, *visit.asked]), visit.image
 
     visits = [
-        Visit(image, tuple(sorted(labels[image])), tuple(sorted(items[image])))
+        Visit(
+            image,
+            labels=tuple(sorted(labels[image])),
+            items=tuple(sorted(items[image])),
+            asked=tuple(sorted(asked[image])),
+        )
         for image in set(labels) | set(items)
     ]
     return sorted(visits, key=place)

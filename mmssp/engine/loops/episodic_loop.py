@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -43,23 +43,24 @@ class Query:
         items: Its episodes.
         features: (1,C,h,w).
         size: (H, W) of the image as it was encoded.
-        truth: (H',W') uint8, all classes.
-        info: What else the pipeline gave.
+        truths: Label → (H',W') uint8, 1 the class.
+        infos: Label → what else the pipeline gave.
         image: (3,H,W) uint8 as it was loaded, if it will be refined.
     """
 
     items: tuple[int, ...]
     features: Tensor
     size: tuple[int, int]
-    truth: Tensor
-    info: dict[str, Any]
+    truths: dict[int, Tensor]
+    infos: dict[int, dict[str, Any]]
     image: Tensor | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes that it holds."""
         image = 0 if self.image is None else self.image.nbytes
-        return self.features.nbytes + self.truth.nbytes + image
+        truths = sum(truth.nbytes for truth in self.truths.values())
+        return self.features.nbytes + truths + image
 
 
 class _EpisodicLoop(BaseLoop):
@@ -266,7 +267,7 @@ class _Episodes:
             features = None
             if visit.labels:
                 features, _ = self._encode(view['support'])
-                yield from self._add_support(visit, features, view['support_mask'])
+                yield from self._add_support(visit, features, view['support_masks'])
             if visit.items:
                 query = self._query(view, features)
                 if self.waiting.is_ready(visit.image):
@@ -275,7 +276,7 @@ class _Episodes:
                     self.held[visit.image] = query
                     self.held_bytes += query.nbytes
                 else:
-                    again.append(Visit(visit.image, (), visit.items))
+                    again.append(replace(visit, labels=()))
         for view in self._load(again):
             yield from self._match(self._query(view, None))
 
@@ -317,20 +318,18 @@ class _Episodes:
             view['visit'].items,
             features,
             size,
-            view['truth'],
-            view['query_info'],
+            view['truths'],
+            view['query_infos'],
             image,
         )
 
     def _add_support(
-        self, visit: Visit, features: Tensor, mask: Tensor
+        self, visit: Visit, features: Tensor, masks: dict[int, Tensor]
     ) -> Iterator[tuple[int, Any]]:
         """Keep an image's states; match the queries that were waiting for them."""
         for label in visit.labels:
-            own = torch.from_numpy(self.dataset.support_mask(mask.numpy(), label))
-            self.states[visit.image, label] = self.model.shot_state(
-                features, own[None].to(self.device, non_blocking=True)
-            )
+            mask = masks[label][None].to(self.device, non_blocking=True)
+            self.states[visit.image, label] = self.model.shot_state(features, mask)
             for image in self.waiting.arrived((visit.image, label)):
                 if image in self.held:
                     query = self.held.pop(image)
@@ -350,7 +349,10 @@ class _Episodes:
             logits = head.match_state(prepared, head.combine(shots))
             sample = self.dataset.query_sample(
                 item,
-                dict(query.info, gt_seg_map=query.truth.numpy()),
+                dict(
+                    query.infos[episode.label],
+                    gt_seg_map=query.truths[episode.label].numpy(),
+                ),
                 [self.paths[image] for image in episode.supports],
             ).to(self.device)
             self.model.add_prediction(sample, logits, query.size, image)
