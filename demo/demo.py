@@ -10,6 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+import mmssp  # before the others: it checks what they need
+
+# isort: split
 import mmcv
 import numpy as np
 import torch
@@ -20,7 +23,6 @@ from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 from prettytable import PrettyTable
 
-import mmssp
 from mmssp.datasets import EpisodicDataset, episode_collate
 from mmssp.evaluation import get_protocol
 from mmssp.models import FewShotEncoderDecoder

@@ -10,6 +10,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import mmssp  # noqa: F401  before the others: it checks what they need
+
+# isort: split
 from mmengine.logging import MMLogger
 
 from mmssp.utils.command import run

@@ -6,8 +6,11 @@ Importing the package registers all its components in mmseg's registries.
 import sys
 
 from ._moved import MovedFinder
+from ._threads import wait_passively
 from .utils.dependencies import check_dependencies, quiet_imports
+from .version import __version__
 
+wait_passively()
 with quiet_imports():
     check_dependencies()
     from . import (
@@ -19,8 +22,6 @@ with quiet_imports():
         runtime,
         visualization,
     )
-
-from .version import __version__
 
 sys.meta_path.append(MovedFinder())
 

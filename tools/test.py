@@ -36,6 +36,7 @@ from mmssp.runtime.launch import (
     watch_each_other,
 )
 from mmssp.utils.command import run
+from mmssp.utils.files import check_folder_writable, check_writable
 
 
 def parse_args() -> argparse.Namespace:
@@ -99,6 +100,10 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    if args.out:
+        check_writable(args.out)
+    for folder in filter(None, (args.show_dir, args.work_dir)):
+        check_folder_writable(folder)
     cfg = load_config(args.config)
     set_protocol(cfg, args.protocol, args.original_size)
     # after the protocol, so that they count, as departures from it

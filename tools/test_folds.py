@@ -27,9 +27,10 @@ from mmssp.evaluation.fold_results import (
     mean_over_folds,
     read_fold,
 )
-from mmssp.evaluation.results import check_writable, write_report
+from mmssp.evaluation.results import write_report
 from mmssp.runtime.config import load_config
 from mmssp.utils.command import run
+from mmssp.utils.files import check_writable
 
 TOOLS = Path(__file__).resolve().parent
 OWN = {

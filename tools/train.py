@@ -24,6 +24,7 @@ from mmssp.runtime.launch import (
     watch_each_other,
 )
 from mmssp.utils.command import run
+from mmssp.utils.files import check_folder_writable
 
 
 def parse_args() -> argparse.Namespace:
@@ -86,6 +87,7 @@ def main() -> None:
         cfg.default_hooks['resume'] = dict(type='ExactResumeHook')
     if start_from:
         cfg.default_hooks['resume']['start_from'] = start_from
+    check_folder_writable(cfg.work_dir)
     check_pretrained(cfg)
     with safe_reading():
         with built_from(cfg):

@@ -1,7 +1,8 @@
 default_scope = 'mmseg'
 custom_imports = dict(imports=['mmssp'], allow_failed_imports=False)
 env_cfg = dict(
-    cudnn_benchmark=True,
+    # images of a test are of every size; CudnnBenchmarkHook is for training on crops
+    cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     # seconds that a process waits for another; see docs/distributed.md
     dist_cfg=dict(backend='nccl', timeout=1800),

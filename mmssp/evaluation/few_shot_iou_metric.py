@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..protocols import Protocol, get_protocol
 from ..utils.checks import texts, whole_number
+from ..utils.files import check_writable
 from .bootstrap import bootstrap_interval
 from .results import write_report
 from .scores import each_once, pixel_counts, score_runs
@@ -40,6 +41,7 @@ class FewShotIoUMetric(BaseMetric):
 
     Raises:
         ValueError: An argument is of another kind.
+        OSError: ``out_file`` cannot be written.
 
     The protocol is the data set's. The scores returned are ``mIoU``, ``FB-IoU`` and, with
     several runs, ``mIoU_std`` (standard deviation over runs); in percent.
@@ -58,6 +60,8 @@ class FewShotIoUMetric(BaseMetric):
         self.departures = texts('departures', departures)
         if out_file is not None and not isinstance(out_file, (str, os.PathLike)):
             raise ValueError(f'out_file={out_file!r}: expected the path of a JSON file')
+        if out_file is not None and is_main_process():
+            check_writable(out_file)
         self.out_file = out_file
         self.ignore_index = whole_number('ignore_index', ignore_index, -100)
         self._running: dict[int, list[int]] = {}

@@ -3,13 +3,11 @@
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeGuard
 
 from ..protocols import get_protocol
-from ..utils.files import atomic_path
+from ..utils.files import atomic_path, unwritable
 from ..utils.json_files import read_json
 from .scores import score_runs
 
@@ -167,31 +165,7 @@ def write_report(path: str | os.PathLike[str], report: dict[str, Any]) -> None:
         with atomic_path(path) as temporary:
             temporary.write_text(text)
     except (OSError, ValueError) as error:  # or a name that no system can have
-        raise OSError(_unwritable(path, error)) from error
-
-
-def check_writable(path: str | os.PathLike[str]) -> None:
-    """Fail now rather than after the work whose result shall go into a file.
-
-    Args:
-        path: The file; its folder is made.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
-    except OSError as error:
-        raise OSError(_unwritable(path, error)) from error
-    if path.is_dir():
-        raise OSError(f'{path} is a folder: name a file to write in it')
-
-
-def _unwritable(path: str | os.PathLike[str], error: Exception) -> str:
-    reason = getattr(error, 'strerror', None) or error
-    return f'{str(path)[:300]} cannot be written ({reason}): choose another place'
+        raise OSError(unwritable(path, error)) from error
 
 
 def _unfit(

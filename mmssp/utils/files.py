@@ -48,6 +48,49 @@ def atomic_path(path: str | os.PathLike[str], durable: bool = False) -> Iterator
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Fail now rather than after the work whose result shall go into a file.
+
+    Args:
+        path: The file; its folder is made.
+
+    Raises:
+        OSError: If it cannot be written; the message says why.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # by a name as long as the file's own temporary one
+        handle, name = tempfile.mkstemp(
+            prefix=f'.{path.stem}.', suffix=path.suffix, dir=path.parent
+        )
+    except (OSError, ValueError) as error:  # or a name that no system can have
+        raise OSError(unwritable(path, error)) from error
+    os.close(handle)
+    os.unlink(name)
+    if path.is_dir():
+        raise OSError(f'{path} is a folder: name a file to write in it')
+
+
+def check_folder_writable(path: str | os.PathLike[str]) -> None:
+    """The same for a folder that files shall go into; it is made.
+
+    Raises:
+        OSError: If it is none, or nothing can be written into it; the message says why.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except (OSError, ValueError) as error:
+        raise OSError(unwritable(path, error)) from error
+
+
+def unwritable(path: str | os.PathLike[str], error: Exception) -> str:
+    """What to say of a place that cannot be written."""
+    reason = getattr(error, 'strerror', None) or error
+    return f'{str(path)[:300]} cannot be written ({reason}): choose another place'
+
+
 def _flush(path: Path) -> None:
     """Have the disk hold what was written to a file, or the names in a folder."""
     handle = os.open(path, os.O_RDONLY)

@@ -128,12 +128,20 @@ def test_running_miou_is_that_of_the_records_so_far():
 
 
 def test_unwritable_report_leaves_nothing_behind(tmp_path):
-    (tmp_path / 'file').write_text('')
-    metric = build(out_file=str(tmp_path / 'file' / 'F.json'))
+    metric = build(out_file=str(tmp_path / 'folder' / 'F.json'))
     metric.process({}, [sample(0)])
-    with pytest.raises(OSError):
+    # since it was built
+    (tmp_path / 'folder').rmdir()
+    (tmp_path / 'folder').write_text('')
+    with pytest.raises(OSError, match='cannot be written'):
         metric.evaluate(1)
-    assert [p.name for p in tmp_path.iterdir()] == ['file']
+    assert [p.name for p in tmp_path.iterdir()] == ['folder']
+
+
+def test_unwritable_report_is_found_before_the_test(tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(OSError, match='cannot be written'):
+        build(out_file=str(tmp_path / 'file' / 'F.json'))
 
 
 def test_prediction_of_another_size_is_explained():

@@ -5,7 +5,7 @@ import json
 import pytest
 from result_files import NAMES, make_records, make_report, results, write_results
 
-from mmssp.evaluation.results import check_writable, read_results, write_report
+from mmssp.evaluation.results import read_results, write_report
 
 
 def test_episodes_come_in_order(tmp_path):
@@ -96,12 +96,11 @@ def test_what_cannot_be_read_is_named(path, tmp_path):
         read_results(tmp_path / path)
 
 
-@pytest.mark.parametrize('write', [check_writable, lambda path: write_report(path, {})])
-def test_what_cannot_be_written_is_named(write, tmp_path):
+def test_what_cannot_be_written_is_named(tmp_path):
     (tmp_path / 'file').touch()
     for path in (tmp_path / 'file' / 'C.json', tmp_path):
         with pytest.raises(OSError, match='cannot be written|is a folder'):
-            write(path)
+            write_report(path, {})
 
 
 def test_report_replaces_a_file_whole_or_not_at_all(tmp_path):

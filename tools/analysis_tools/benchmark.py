@@ -32,6 +32,7 @@ from benchmarks.report import render, write_json
 from mmengine.logging import MMLogger
 
 from mmssp.utils.command import run
+from mmssp.utils.files import check_writable
 
 # name → the benchmark, and the options it takes
 BENCHMARKS: dict[str, tuple[Callable, tuple[str, ...]]] = {
@@ -114,6 +115,8 @@ def main() -> None:
         sys.exit('error: --device cuda: PyTorch finds no GPU here')
     if args.tf32 and args.device != 'cuda':
         sys.exit('error: --tf32 is about GPUs; add --device cuda')
+    if args.json:
+        check_writable(args.json)
     if args.threads:
         torch.set_num_threads(args.threads)
     # before the first runner there would be a line for each parameter of a model

@@ -30,10 +30,10 @@ from mmssp.evaluation.comparison import (
     compare,
     gains_and_losses,
 )
-from mmssp.evaluation.results import check_writable, read_results, write_report
+from mmssp.evaluation.results import read_results, write_report
 from mmssp.runtime.config import load_config
 from mmssp.utils.command import run
-from mmssp.utils.files import file_name
+from mmssp.utils.files import check_folder_writable, check_writable, file_name
 from mmssp.visualization import stack_panels, write_png
 
 SHOWN_CLASSES = 20  # printed; --out holds all
@@ -102,8 +102,7 @@ def main() -> None:
         # what is missing is found before the work
         predictions = _predictions(results, names, [*gains, *losses])
         load_config(args.config)
-        for name in chosen:
-            check_writable(Path(args.show_dir, f'{name}.png'))
+        check_folder_writable(args.show_dir)
 
     compared = compare(*results, args.resamples, args.seed)
     _print(compared, chosen, results, names, args)

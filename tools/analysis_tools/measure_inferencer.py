@@ -32,7 +32,7 @@ from mmssp.datasets.transforms import LoadImage
 from mmssp.evaluation import score_run
 from mmssp.runtime.config import load_config, set_episodes
 from mmssp.utils.command import run
-from mmssp.utils.files import atomic_path
+from mmssp.utils.files import atomic_path, check_writable
 from mmssp.utils.image_io import read_image
 
 SMALLEST = 0.05
@@ -64,6 +64,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    if args.json:
+        check_writable(args.json)
     init_default_scope('mmseg')
     inferencer = FewShotInferencer(args.model, args.weights, image_size=args.image_size)
     measure = dict(

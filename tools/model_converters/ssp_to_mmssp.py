@@ -22,12 +22,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import mmssp  # noqa: F401  before the others: it checks what they need
+
+# isort: split
 import torch
 from torch import Tensor
 
 from mmssp.models.backbones import SSPResNetV1c
 from mmssp.utils.command import run
-from mmssp.utils.files import atomic_path
+from mmssp.utils.files import atomic_path, check_writable
 from mmssp.version import __version__
 
 WRAPPERS = ('state_dict', 'model')
@@ -289,6 +292,7 @@ def main() -> None:
         '--force', action='store_true', help='replace DST if it exists already'
     )
     options = parser.parse_args()
+    check_writable(options.dst)
     convert(options.src, options.dst, options.force)
 
 

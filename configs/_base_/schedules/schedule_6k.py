@@ -28,4 +28,4 @@ default_hooks = dict(
     # the same few episodes at every validation, to see them change
     visualization=dict(type='FewShotVisualizationHook', draw=True, interval=100),
 )
-custom_hooks = [dict(type='ProgressBarHook')]
+custom_hooks = [dict(type='ProgressBarHook'), dict(type='CudnnBenchmarkHook')]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...runtime.launch import check_started, leave_together
+from ...utils.files import check_writable
 from ..support.support_files import SupportClass, find_support, support_digest
 from .inputs import list_inputs
 from .output_folder import check_folder
@@ -175,6 +176,8 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
         if args.support
         else []
     )
+    if args.save_support:
+        _named('--save-support', check_writable, args.save_support)
     if args.output:
         check_folder(args.output)
         items = list_inputs(args.input, every=args.every, exclude=args.output)
@@ -184,7 +187,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     try:
         inferencer = _prepared(args, classes)
         if args.save_support and first:
-            _save_support(inferencer, args.save_support)
+            _named('--save-support', inferencer.save_support, args.save_support)
             print(f'support: {args.save_support}')
         if not args.input:
             return
@@ -242,12 +245,13 @@ def _prepared(
     return inferencer
 
 
-def _save_support(inferencer: 'FewShotInferencer', path: str) -> None:
+def _named(option: str, write: Callable[[str], None], path: str) -> None:
+    """Write to a path; an error of the system names the option."""
     try:
-        inferencer.save_support(path)
+        write(path)
     except OSError as error:
         raise OSError(
-            f'--save-support {path}: it cannot be written ({error.strerror or error})'
+            f'{option} {path}: it cannot be written ({error.strerror or error})'
         ) from error
 
 
