@@ -1,5 +1,7 @@
 """What several test modules share: registration, a tiny backbone, a private cache."""
 
+import os
+
 import pytest
 import torch
 from mmengine.registry import init_default_scope
@@ -7,6 +9,12 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 import mmssp  # noqa: F401  (registers all components)
+
+
+if 'PYTEST_XDIST_WORKER' in os.environ:
+    # one core each; processes that tests start inherit it
+    os.environ['OMP_NUM_THREADS'] = '1'
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
