@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import MutableMapping
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -15,7 +15,7 @@ VARIABLE = 'OMP_WAIT_POLICY'
 
 def wait_passively(
     program: str | None = None,
-    arguments: Sequence[str] | None = None,
+    located: bool | None = None,
     environment: MutableMapping[str, str] = os.environ,
 ) -> None:
     """Let threads that have nothing to do give their core away, in commands of mmssp.
@@ -26,16 +26,19 @@ def wait_passively(
 
     Args:
         program: File that runs; by default this process's.
-        arguments: As Python was called; by default this process's.
+        located: Whether ``python -m`` looks for mmssp at this moment; by default, whether
+            it does in this process.
         environment: Where the variable is set.
     """
     if program is None:
         program = getattr(sys.modules.get('__main__'), '__file__', None)
-    words = list(sys.orig_argv if arguments is None else arguments)
-    module = words[words.index('-m') + 1 :][:1] if '-m' in words else []
+    if located is None:
+        # what Python documents: '-m' stands there while the module is being located
+        words = sys.orig_argv
+        located = sys.argv[:1] == ['-m'] and words[words.index('-m') + 1] == 'mmssp'
     is_script = program is not None and any(
         folder in Path(program).resolve().parents
         for folder in (folder.resolve() for folder in COMMANDS)
     )
-    if is_script or module == ['mmssp']:
+    if is_script or located:
         environment.setdefault(VARIABLE, 'PASSIVE')

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 import mmssp  # noqa: F401  (registers all components)
 
-
 if 'PYTEST_XDIST_WORKER' in os.environ:
     # one core each; processes that tests start inherit it
     os.environ['OMP_NUM_THREADS'] = '1'

@@ -16,8 +16,10 @@ from guide import ROOT
 import mmssp
 
 MODULES = sorted(
-    {found.name for found in pkgutil.walk_packages(mmssp.__path__, 'mmssp.')}
-    - {'mmssp.__main__', 'mmssp.version'}
+    found.name
+    for found in pkgutil.walk_packages(mmssp.__path__, 'mmssp.')
+    if not found.name.rpartition('.')[2].startswith('_')
+    and found.name != 'mmssp.version'
 )
 
 

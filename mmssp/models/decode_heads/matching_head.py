@@ -254,11 +254,8 @@ class MatchingHead(BaseDecodeHead, ABC):
         """
         # of two sizes, since a state may keep maps
         first, second = (
-            self.combine(
-                [self.shot_state(torch.zeros(1, self.channels, *size), mask)] * shots
-            )
-            for shots, size in ((1, (1, 1)), (2, (2, 3)))
-            for mask in [torch.ones(1, *size, dtype=torch.uint8)]
+            self._state_of_zeros(size, shots)
+            for size, shots in (((1, 1), 1), ((2, 3), 2))
         )
         fits = state.keys() == first.keys() and all(
             value.dtype == first[name].dtype
@@ -275,6 +272,13 @@ class MatchingHead(BaseDecodeHead, ABC):
             found = {n: (*v.shape, str(v.dtype)) for n, v in state.items()}
             wanted = {n: (*v.shape, str(v.dtype)) for n, v in first.items()}
             raise ValueError(f'found a state {found}: expected one like {wanted}')
+
+    @torch.no_grad()
+    def _state_of_zeros(self, size: Sequence[int], shots: int) -> State:
+        device = next((p.device for p in self.parameters()), torch.device('cpu'))
+        features = torch.zeros(1, self.channels, *size, device=device)
+        mask = torch.ones(1, *size, dtype=torch.uint8, device=device)
+        return self.combine([self.shot_state(features, mask)] * shots)
 
     def support_state(
         self,
