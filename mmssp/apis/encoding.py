@@ -85,14 +85,22 @@ def encode_image(
     of_part = model.encode if encode is None else encode
 
     def encoded(part: Tensor) -> Tensor:
-        part = model.data_preprocessor.normalise(part.to(device))
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
             return of_part(part)
 
+    def normalised(part: Tensor) -> Tensor:
+        return model.data_preprocessor.normalise(part.to(device))
+
     if tile is None:
-        return encoded(pixels)
+        return encoded(normalised(pixels))
     unit = model.size_divisor or UNIT
-    return _tiled(encoded, pixels, max(unit, tile // unit * unit), unit)
+    side = max(unit, tile // unit * unit)
+    if model.size_divisor is not None:
+        # what is added to the last tiles is what encode() adds to a whole image
+        return _tiled(encoded, normalised(pixels), side, unit, 'constant')
+    return _tiled(
+        lambda part: encoded(normalised(part)), pixels.float(), side, unit, 'replicate'
+    )
 
 
 def raw_pixels(image: np.ndarray) -> Tensor:
@@ -101,16 +109,18 @@ def raw_pixels(image: np.ndarray) -> Tensor:
 
 
 def _tiled(
-    encode: Callable[[Tensor], Tensor], pixels: Tensor, tile: int, unit: int
+    encode: Callable[[Tensor], Tensor],
+    pixels: Tensor,
+    tile: int,
+    unit: int,
+    padding: str,
 ) -> Tensor:
     height, width = pixels.shape[-2:]
     rows, columns = (list(_cuts(length, tile, unit)) for length in (height, width))
-    # the last tiles reach beyond the image: its last pixels again
+    # the last tiles reach beyond the image
     bottom = max(0, rows[-1][0] + tile - height)
     right = max(0, columns[-1][0] + tile - width)
-    pixels = torch.nn.functional.pad(
-        pixels.float(), (0, right, 0, bottom), mode='replicate'
-    )
+    pixels = torch.nn.functional.pad(pixels, (0, right, 0, bottom), mode=padding)
     strips = []
     for top, first_row, last_row in rows:
         parts = []

@@ -74,6 +74,65 @@ def test_every_protocol_gives_what_the_plain_loop_gives(
     assert records(config, SHARED, tmp_path / 'shared.json') == plain
 
 
+@pytest.mark.parametrize('shots', [1, 3])
+@pytest.mark.parametrize(
+    'head',
+    [
+        dict(type='BaselineHead'),
+        dict(type='SSPHead', refine=True, affinity='dense'),
+        dict(type='TokenHead'),
+        dict(type='ScaledHead'),
+    ],
+    ids=lambda head: head['type'],
+)
+def test_every_head_gives_what_the_plain_loop_gives(head, shots, config, tmp_path):
+    config.model.decode_head = dict(head, in_channels=12, in_index=0)
+    config.test_dataloader.dataset.update(shots=shots, seed=0)
+    plain = records(config, PLAIN, tmp_path / 'plain.json')
+    assert len({record['prediction']['counts'] for record in plain}) > 6
+    assert records(config, SHARED, tmp_path / 'shared.json') == plain
+
+
+@pytest.mark.parametrize('protocol', ['ssp', 'pfenet'])
+@pytest.mark.parametrize(
+    ('backbone', 'divisor'), [('PatchBackbone14', 14), ('Pyramid32', 32)]
+)
+def test_sizes_of_a_backbone_change_nothing(
+    backbone, divisor, protocol, config, tmp_path
+):
+    set_protocol(config, protocol, original_size=False)
+    config.test_dataloader.dataset.update(min_pixels=16, num_episodes=6, seed=0)
+    config.model.update(backbone=dict(type=backbone, channels=12), size_divisor=divisor)
+    plain = records(config, PLAIN, tmp_path / 'plain.json')
+    assert records(config, SHARED, tmp_path / 'shared.json') == plain
+
+
+ADAPTER = dict(type='ChannelAdapter', steps=3)
+
+
+@pytest.mark.parametrize('where', ['loop', 'model'])
+def test_a_model_that_adapts_is_tested_the_plain_way_and_says_so(
+    where, config, encoded, tmp_path
+):
+    config.test_dataloader.dataset.update(seed=0, num_episodes=4)
+    unadapted = records(config, SHARED, tmp_path / 'unadapted.json')
+    encoded.clear()
+    if where == 'model':
+        config.model.adapter = ADAPTER
+        loop = SHARED
+    else:
+        loop = dict(SHARED, adapt=ADAPTER)
+    found = records(config, loop, tmp_path / 'adapted.json')
+    assert found != unadapted
+    assert encoded == []
+    report = json.loads((tmp_path / 'adapted.json').read_text())
+    assert report['departures'][-1] == (
+        'adapted to the supports of each episode (ChannelAdapter(steps=3))'
+    )
+    config.model.adapter = ADAPTER
+    assert records(config, PLAIN, tmp_path / 'plain.json') == found
+
+
 @pytest.mark.parametrize('workers', [1, 2])
 def test_workers_change_nothing(workers, config, tmp_path):
     expected = records(config, SHARED, tmp_path / 'none.json')
