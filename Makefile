@@ -5,7 +5,7 @@
 # make test-all: all of them                    make types: mypy, strict
 # make coverage: lines and branches             make format: mend what ruff can
 # make test-official: on the official stack     make docs: docs/_build/html/index.html
-# make fuzz: many more broken inputs            make wheel: dist/mmssp-….whl
+# make wall: all broken inputs; fuzz: new ones  make wheel: dist/mmssp-….whl
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
@@ -17,12 +17,15 @@ DOCS := $(VENV)/.docs
 PIP_INSTALL := -m pip install -q --disable-pip-version-check
 # options of pytest, e.g. make test TESTS='-x tests/test_models'
 TESTS ?=
+# processes that share the tests, a core each; WORKERS=0 runs them in pytest's own
+WORKERS ?= 2
+PYTEST := -m pytest -n $(WORKERS) --dist worksteal --durations=15
 
 # PyTorch's threads spin while they wait; on few cores they then take the time of the
 # data loader's processes
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help install install-web install-official demo web test test-all coverage fuzz \
+.PHONY: help install install-web install-official demo web test test-all coverage wall fuzz \
 	test-official lint types format docs wheel clean
 
 help:
@@ -58,21 +61,25 @@ web: $(WEB)
 	$(PY) demo/web_demo.py
 
 test: $(STAMP)
-	$(PY) -m pytest -m 'not slow' $(TESTS)
+	$(PY) $(PYTEST) -m 'not slow' $(TESTS)
 
 # those that need the page's packages, Sphinx or Chromium skip without them
 test-all: $(STAMP)
-	$(PY) -m pytest $(TESTS)
+	$(PY) $(PYTEST) $(TESTS)
 
 # by the quick tests, processes that they start included; watching makes them half as fast
 coverage: $(STAMP)
-	$(PY) -m pytest -m 'not slow' --cov --cov-report=term:skip-covered --cov-fail-under=90 \
+	$(PY) $(PYTEST) -m 'not slow' --cov --cov-report=term:skip-covered --cov-fail-under=90 \
 	    $(TESTS)
 
-# the wall against bad input, with many more inputs for each test; MMSSP_FUZZ=20000 takes hours
+# the wall against bad input: all inputs, of which the other targets try a sixth
+wall: $(STAMP)
+	MMSSP_WALL=1 $(PY) $(PYTEST) tests/test_wall $(TESTS)
+
+# and new ones, many for each test; MMSSP_FUZZ=20000 takes hours
 MMSSP_FUZZ ?= 2000
 fuzz: $(STAMP)
-	MMSSP_FUZZ=$(MMSSP_FUZZ) $(PY) -m pytest tests/test_wall $(TESTS)
+	MMSSP_FUZZ=$(MMSSP_FUZZ) $(PY) $(PYTEST) tests/test_wall $(TESTS)
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
@@ -125,7 +132,7 @@ $(OFFICIAL_STAMP): setup.py requirements/mim.txt requirements/demo.txt requireme
 	@touch $@
 
 test-official: $(OFFICIAL_STAMP)
-	$(OFFICIAL_PY) -m pytest $(TESTS)
+	$(OFFICIAL_PY) $(PYTEST) $(TESTS)
 
 clean:
 	rm -rf $(VENV) $(OFFICIAL) demo_output build dist docs/_build docs/reference/generated \

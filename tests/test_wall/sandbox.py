@@ -6,7 +6,8 @@ import os
 import resource
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,21 @@ from hypothesis import HealthCheck, settings
 from mmssp.utils.command import explanation
 
 FUZZ = int(os.environ.get('MMSSP_FUZZ') or 0)
+WHOLE = bool(os.environ.get('MMSSP_WALL'))
+PART = 6  # of the inputs that are tried in every run
+LEAST = 20
 COUNTS: Counter = Counter()
 MEMORY = 2 * 2**30
 DEADLINE = 60.0  # seconds; a machine may be busy
 
 
 def inputs(number: int) -> settings:
-    """Settings for so many inputs, the same ones each time; $MMSSP_FUZZ of new ones."""
+    """Settings for a part of so many inputs, the same ones each time.
+
+    ``make wall`` tries all of them, and with $MMSSP_FUZZ it is so many new ones.
+    """
     return settings(
-        max_examples=FUZZ or number,
+        max_examples=FUZZ or (number if WHOLE else max(LEAST, number // PART)),
         derandomize=not FUZZ,
         deadline=None,  # the sandbox has one
         suppress_health_check=list(HealthCheck),
@@ -92,14 +99,13 @@ class Sandbox:
         self._pipe, other = context.Pipe()
         # the child must not hold the parent's end, or it would never see it close
         self._process = context.Process(target=self._serve, args=(other, self._pipe))
-        self._process.start()
+        with _one_thread():
+            self._process.start()
         other.close()
 
     def _serve(self, pipe: Any, others_end: Any) -> None:
         others_end.close()
         gc.freeze()  # mmengine collects garbage at every turn
-        torch.set_num_threads(1)  # a fork has none of the threads of its parent
-        cv2.setNumThreads(1)
         pages = int(Path('/proc/self/statm').read_text().split()[0])
         limit = pages * resource.getpagesize() + self._memory
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -132,6 +138,20 @@ class Sandbox:
             self._process.kill()
             self._process.join()
             self._process = None
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A fork has none of its parent's threads, and waits for ever if it is to end them:
+    so the parent has none meanwhile."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
 
 
 def left_over(folder: Path) -> list[Path]:
