@@ -203,7 +203,13 @@ class FewShotInferencer:
             OSError: If it cannot be written.
         """
         self._check_some()
-        save_bank(path, self._supports, self.model_fingerprint, self._head_name)
+        save_bank(
+            path,
+            self._supports,
+            self.model_fingerprint,
+            self._head_name,
+            self._adapter_name,
+        )
 
     def load_support(self, path: str | os.PathLike[str]) -> None:
         """Take the classes of a file instead of the present ones.
@@ -217,6 +223,7 @@ class FewShotInferencer:
             path,
             self.model_fingerprint,
             self._head_name,
+            self._adapter_name,
             first_fingerprint(self.model),
         )
         for name, support in loaded.items():
@@ -416,6 +423,11 @@ class FewShotInferencer:
     @property
     def _head_name(self) -> str:
         return type(self.model.decode_head).__name__
+
+    @property
+    def _adapter_name(self) -> str:
+        adapter = self.model.adapter
+        return '' if adapter is None else type(adapter).__name__
 
     def _view(self, image: np.ndarray) -> View:
         return viewed(image, self.image_size, self.tile)

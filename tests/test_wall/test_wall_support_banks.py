@@ -44,7 +44,7 @@ def arrays_of(data: bytes) -> dict[str, np.ndarray]:
 def load(folder: Path, data: bytes, must_be_the_same: bool) -> None:
     path = folder / 'bank'
     path.write_bytes(data)
-    found = load_bank(path, MODEL, 'SSPHead', MODEL)
+    found = load_bank(path, MODEL, 'SSPHead', first_model=MODEL)
     assert path.read_bytes() == data
     for name, support in found.items():
         assert isinstance(name, str) and name
@@ -95,7 +95,7 @@ ARRAYS = st.one_of(
     changes=st.dictionaries(
         st.sampled_from(
             (
-                *('version', 'model', 'head', 'names', 'num_shots', 'x'),
+                *('version', 'model', 'head', 'adapter', 'names', 'num_shots', 'x'),
                 *('state/0/foreground', 'state/1/background', 'adapted/0/x'),
                 *('state/9/foreground', 'state/x', '/', 'other/0/x'),
             )

@@ -60,6 +60,7 @@ def save_bank(
     supports: dict[str, Support],
     model: str,
     head: str,
+    adapter: str = '',
 ) -> None:
     """Write supports; the file appears whole or not at all.
 
@@ -68,6 +69,7 @@ def save_bank(
         supports: By class.
         model: Fingerprint of the model that made them.
         head: Kind of its head.
+        adapter: Kind of its adapter, if anything was adapted.
 
     Raises:
         ValueError: If they take more than a bank can hold.
@@ -77,6 +79,7 @@ def save_bank(
         version=np.array(VERSION),
         model=np.array(model),
         head=np.array(head),
+        adapter=np.array(adapter if any(s.adapted for s in supports.values()) else ''),
         names=np.array(list(supports)),
         num_shots=np.array([s.num_shots for s in supports.values()]),
     )
@@ -94,7 +97,11 @@ def save_bank(
 
 
 def load_bank(
-    path: str | os.PathLike[str], model: str, head: str, first_model: str | None = None
+    path: str | os.PathLike[str],
+    model: str,
+    head: str,
+    adapter: str = '',
+    first_model: str | None = None,
 ) -> dict[str, Support]:
     """Read supports.
 
@@ -102,6 +109,7 @@ def load_bank(
         path: A file of :func:`save_bank`.
         model: Fingerprint of the model that is to use them.
         head: Kind of its head.
+        adapter: Kind of its adapter, which has to be that of adapted supports.
         first_model: Its fingerprint as mmssp 0.1 made it, for files of that time.
 
     Returns:
@@ -126,7 +134,9 @@ def load_bank(
             arrays = _from_version_1(arrays)
         elif version != VERSION:
             raise ValueError(f'version {version}, expected {VERSION}')
-        found, found_head = str(arrays['model']), str(arrays['head'])
+        found, found_head, found_adapter = (
+            str(arrays[name]) for name in ('model', 'head', 'adapter')
+        )
         supports = _unpack(arrays)
     # random bytes make zip and NumPy raise nearly anything
     except Exception as error:
@@ -135,6 +145,11 @@ def load_bank(
         raise ValueError(
             f'{path} was made with {found_head[:80]}, and this model has {head}: set the '
             'support anew with this one'
+        )
+    if found_adapter not in ('', adapter):
+        raise ValueError(
+            f'{path} holds supports adapted by {found_adapter[:80]}, and this model has '
+            f'{adapter or "no adapter"}: set the support anew with this one'
         )
     expected = first_model if version == 1 else model
     if found != expected:
@@ -157,7 +172,7 @@ def _from_version_1(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     if any(len(arrays[side]) != len(arrays['names']) for side in sides):
         raise ValueError('names and arrays contradict each other')
     kept = {name: arrays[name] for name in ('model', 'names', 'num_shots')}
-    return dict(kept, head=np.array('SSPHead'), **of_class)
+    return dict(kept, head=np.array('SSPHead'), adapter=np.array(''), **of_class)
 
 
 def _unpack(arrays: dict[str, np.ndarray]) -> dict[str, Support]:

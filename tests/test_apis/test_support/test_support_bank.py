@@ -11,6 +11,7 @@ ARRAYS = {
     'version': np.array(2),
     'model': np.array('model'),
     'head': np.array('SSPHead'),
+    'adapter': np.array(''),
     'names': np.array(['red', 'blue']),
     'num_shots': np.array([1, 5]),
     'state/0/foreground': np.ones((1, 3), np.float32),
@@ -44,8 +45,8 @@ def test_what_is_saved_is_loaded(tmp_path):
             ('Größe, 大', 5, {'neck.0/weight': torch.rand(2, 2)}),
         )
     }
-    save_bank(tmp_path / 'a.bank', supports, 'model', 'OtherHead')
-    loaded = load_bank(tmp_path / 'a.bank', 'model', 'OtherHead')
+    save_bank(tmp_path / 'a.bank', supports, 'model', 'OtherHead', 'Own')
+    loaded = load_bank(tmp_path / 'a.bank', 'model', 'OtherHead', 'Own')
     assert list(loaded) == list(supports)
     for name, support in supports.items():
         assert loaded[name].num_shots == support.num_shots
@@ -103,6 +104,18 @@ def test_bank_of_another_head_is_refused(tmp_path):
         load_bank(write(tmp_path / 'a.bank', ARRAYS), 'model', 'OtherHead')
 
 
+@pytest.mark.parametrize('adapter', ['', 'OtherAdapter'])
+def test_bank_of_another_adapter_is_refused(tmp_path, adapter):
+    path = write(tmp_path / 'a.bank', {**ARRAYS, 'adapter': np.array('Own')})
+    with pytest.raises(ValueError, match='adapted by Own, and this model has'):
+        load_bank(path, 'model', 'SSPHead', adapter)
+
+
+def test_bank_of_nothing_adapted_serves_any_adapter(tmp_path):
+    path = write(tmp_path / 'a.bank', ARRAYS)
+    assert list(load_bank(path, 'model', 'SSPHead', 'Own')) == ['red', 'blue']
+
+
 def test_bank_of_another_model_is_refused(tmp_path):
     with pytest.raises(ValueError, match='made with another model'):
         load_bank(write(tmp_path / 'a.bank', ARRAYS), 'this one', 'SSPHead')
@@ -110,9 +123,9 @@ def test_bank_of_another_model_is_refused(tmp_path):
 
 def test_bank_of_the_first_version_is_read(tmp_path):
     path = write(tmp_path / 'a.bank', FIRST)
-    loaded = load_bank(path, 'model', 'SSPHead', 'first model')
+    loaded = load_bank(path, 'model', 'SSPHead', first_model='first model')
     assert loaded['red'].num_shots == 1
     assert torch.equal(loaded['blue'].state['foreground'], torch.ones(1, 3))
     assert torch.equal(loaded['blue'].state['background'], torch.zeros(1, 3))
     with pytest.raises(ValueError, match='made with another model'):
-        load_bank(path, 'model', 'SSPHead', 'another')
+        load_bank(path, 'model', 'SSPHead', first_model='another')
