@@ -1,11 +1,12 @@
 """Heads, backbones and adapters that use all that the segmentor offers."""
 
+import numpy as np
 import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from mmssp.models import Adapter, MatchingHead, Shot
+from mmssp.models import Adapter, MatchingHead, Refiner, Shot
 from mmssp.models.decode_heads import full_precision
 from mmssp.models.prototypes import mask_prototypes, mask_weights
 
@@ -157,3 +158,28 @@ class ChannelAdapter(Adapter):
 
     def encode(self, model, image, state):
         return model.encode(image) * state['weight'][..., None, None]
+
+
+@MODELS.register_module(force=True)
+class RedRefiner(Refiner):
+    """Believes a pixel more the redder it is: what is found depends on image and place.
+
+    Args:
+        gives: ``'another shape'`` or ``'NaN'`` for what a refiner must not give.
+    """
+
+    def __init__(self, gives: str = '') -> None:
+        self.gives = gives
+
+    def __repr__(self) -> str:
+        return 'RedRefiner()'
+
+    def refine(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
+        assert image.dtype == np.uint8 and image.shape[2] == 3
+        assert probability.shape[1:] == image.shape[:2]
+        if self.gives == 'another shape':
+            return probability[:, :-1]
+        if self.gives == 'NaN':
+            return probability * np.nan
+        red = image[..., 0].astype(np.float32) - image[..., 1:].mean(-1)
+        return probability + red / 255

@@ -241,3 +241,26 @@ def test_classes_learn_by_themselves(build):
     both = inferencer.predict(image)
     assert np.array_equal(both.probability('red'), alone)
     assert not np.array_equal(both.probability('other'), result.probability('other'))
+
+
+REFINING = "refiner=dict(type='RedRefiner'),"
+
+
+def test_refined_masks_are_those_of_testing(build):
+    inferencer = build(more=REFINING)
+    set_red(inferencer)
+    image, _ = scene(9)
+    found = inferencer.predict(image)
+    assert np.array_equal(found.mask, as_tested(inferencer, 2, image))
+    plain = build()
+    set_red(plain)
+    assert not np.allclose(found.probabilities, plain.predict(image).probabilities)
+    assert found.probabilities.min() >= 0 and found.probabilities.max() <= 1
+
+
+@pytest.mark.parametrize('gives', ['another shape', 'NaN'])
+def test_what_is_no_probability_is_refused(gives, build):
+    inferencer = build(more=f"refiner=dict(type='RedRefiner', gives='{gives}'),")
+    set_red(inferencer)
+    with pytest.raises(ValueError, match='RedRefiner gave .*expected finite ones'):
+        _ = inferencer.predict(scene(9)[0]).mask

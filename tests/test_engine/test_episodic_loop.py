@@ -107,6 +107,21 @@ def test_sizes_of_a_backbone_change_nothing(
     assert records(config, SHARED, tmp_path / 'shared.json') == plain
 
 
+@pytest.mark.parametrize('protocol', ['ssp', 'hsnet', 'pfenet'])
+def test_refined_masks_are_those_of_the_plain_loop_and_say_so(
+    protocol, config, tmp_path
+):
+    set_protocol(config, protocol, original_size=False)
+    config.test_dataloader.dataset.update(min_pixels=16, num_episodes=6, seed=0)
+    unrefined = records(config, SHARED, tmp_path / 'unrefined.json')
+    config.model.refiner = dict(type='RedRefiner')
+    found = records(config, SHARED, tmp_path / 'shared.json')
+    assert found != unrefined
+    assert found == records(config, PLAIN, tmp_path / 'plain.json')
+    report = json.loads((tmp_path / 'shared.json').read_text())
+    assert report['departures'][-1] == 'masks refined by the image (RedRefiner())'
+
+
 ADAPTER = dict(type='ChannelAdapter', steps=3)
 
 
