@@ -33,12 +33,17 @@ def wait_passively(
     if program is None:
         program = getattr(sys.modules.get('__main__'), '__file__', None)
     if located is None:
-        # what Python documents: '-m' stands there while the module is being located
-        words = sys.orig_argv
-        located = sys.argv[:1] == ['-m'] and words[words.index('-m') + 1] == 'mmssp'
+        located = being_located()
     is_script = program is not None and any(
         folder in Path(program).resolve().parents
         for folder in (folder.resolve() for folder in COMMANDS)
     )
     if is_script or located:
         environment.setdefault(VARIABLE, 'PASSIVE')
+
+
+def being_located() -> bool:
+    """Whether ``python -m`` looks for mmssp at this moment, to run it."""
+    # what Python documents: '-m' stands there while the module is being located
+    words = sys.orig_argv
+    return sys.argv[:1] == ['-m'] and words[words.index('-m') + 1] == 'mmssp'

@@ -4,10 +4,17 @@ import errno
 import inspect
 import os
 import re
+import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
+
+from .._components import load_components
+from .._home import settle_caches
 
 PACKAGE = Path(__file__).resolve().parents[1]
 EXPECTED = (ValueError, OSError, ImportError)
@@ -28,8 +35,12 @@ LOST = re.compile(
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
-def run(main: Callable[[], None]) -> None:
+def run(
+    main: Callable[..., None], parse_args: Callable[[], Namespace] | None = None
+) -> None:
     """Run a command; exit with one sentence on an error that mmssp itself explains.
+
+    Options come first: what takes seconds to import is imported when they are known.
 
     Errors raised inside mmssp, or beside the command, with a message for the user end the
     command with exit code 1 and that message, and so do those of a config of which
@@ -39,14 +50,23 @@ def run(main: Callable[[], None]) -> None:
     ``MMSSP_TRACEBACK=1`` to see every traceback.
 
     Args:
-        main: The command, a function of the script.
+        main: The command, a function of the script. With ``parse_args`` it gets the
+            options, and mmssp's components are registered when it is called.
+        parse_args: Reads the options; ends the program by itself if they are wrong.
     """
+    settle_caches()
     try:
-        main()
+        if parse_args is None:
+            main()
+        else:
+            options = parse_args()
+            load_components()
+            main(options)
     except KeyboardInterrupt:
-        print('\ninterrupted', file=sys.stderr)
-        sys.exit(130)
+        _interrupted()
     except Exception as error:
+        if was_interrupt(error):
+            _interrupted()
         folders = (PACKAGE, Path(inspect.getfile(main)).resolve().parent)
         lost = lost_process(error)
         message = lost or _system_error(error) or explanation(error, folders)
@@ -59,6 +79,44 @@ def run(main: Callable[[], None]) -> None:
             sys.stderr.flush()
             os._exit(1)
         sys.exit(1)
+
+
+@contextmanager
+def cleaning_up_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM run what is to be cleaned up, in a command that starts others.
+
+    By default the signal ends a process at once, and what it started goes on. Here it is
+    a ``SystemExit`` with code 143, so that ``finally`` blocks end them.
+    """
+
+    def leave(number: int, frame: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupted() -> NoReturn:
+    print('\ninterrupted', file=sys.stderr)
+    sys.exit(130)
+
+
+def was_interrupt(error: BaseException) -> bool:
+    """Whether an error was Ctrl-C before somebody caught it.
+
+    MMEngine does, for example: while it formats a config, whatever happens becomes a
+    SyntaxError about that config.
+
+    Args:
+        error: What ended the command.
+    """
+    link: BaseException | None = error
+    while link is not None and not isinstance(link, KeyboardInterrupt):
+        link = link.__cause__ or link.__context__
+    return link is not None
 
 
 def lost_process(error: BaseException) -> str | None:

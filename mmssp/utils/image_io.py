@@ -10,8 +10,10 @@ from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
-from mmengine import fileio
 from PIL import Image, UnidentifiedImageError
+
+from .image_formats import HEAD, register_readers, unread_format
+from .mask_channels import mask_channel
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview
 
@@ -19,6 +21,7 @@ ORIENTATION_TAG = 0x0112  # of EXIF
 MAX_PIXELS = 200_000_000
 """Of an image, unless said otherwise: 600 MB as colour."""
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
+register_readers()
 
 # Pillow spreads grey of 2 and 4 bits over 0..255; these steps give the samples back.
 _GREY_STEPS = {'L;2': 85, 'L;4': 17}
@@ -67,7 +70,8 @@ def read_mask(
     """Read a mask of class indices; the stored numbers, not the colours they show as.
 
     Indices may be stored as palette entries, as grey of 1 to 32 bits, or as colour
-    with three equal channels; alpha is dropped. An EXIF orientation is not applied.
+    with three equal channels. Alpha is dropped, unless it is the only channel that
+    tells pixels apart. An EXIF orientation is not applied.
 
     Args:
         source: Path, in any backend of :mod:`mmengine.fileio`, or the file's bytes.
@@ -105,19 +109,42 @@ def read_mask(
             f'{name}: a mask with several channels of 16 bits; expected class indices '
             'in one channel. Save it as a palette or grey PNG of 8 bits.'
         )
-    if mode in ('LA', 'PA'):
+    if mode == 'PA':
         return np.ascontiguousarray(pixels[..., 0])
-    if mode in ('RGB', 'RGBA', 'RGBX'):
-        first = pixels[..., 0]
-        if np.array_equal(first, pixels[..., 1]) and np.array_equal(
-            first, pixels[..., 2]
-        ):
-            return np.ascontiguousarray(first)
+    if mode in ('LA', 'RGB', 'RGBA', 'RGBX'):
+        pixels = pixels[..., :3] if mode == 'RGBX' else pixels
+        return np.ascontiguousarray(mask_channel(pixels, name))
     raise ValueError(
         f'{name}: a mask of colours (mode {mode}); expected index masks, in which the '
         'value of a pixel is its class (palette or grey PNG). Convert colours to class '
         'indices first.'
     )
+
+
+def has_palette(
+    source: Source | Image.Image, *, backend_args: dict[str, Any] | None = None
+) -> bool:
+    """Whether pixels are entries of a palette, so that their numbers are no greys.
+
+    Args:
+        source: Path, in any backend of :mod:`mmengine.fileio`, the file's bytes, or an
+            open image.
+        backend_args: Arguments of the file backend.
+
+    Returns:
+        False also for the palette in which entry i is grey i.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is empty, no image, or too large for Pillow's limit.
+    """
+    if not isinstance(source, Image.Image):
+        with _opened(source, backend_args, check=False) as image:
+            return has_palette(image)
+    if source.mode != 'P':
+        return False
+    palette = np.array(source.getpalette() or [], np.uint8).reshape(-1, 3)
+    return bool((palette != np.arange(len(palette))[:, None]).any())
 
 
 def image_size(
@@ -183,6 +210,8 @@ def is_local(
     path: str | os.PathLike[str], backend_args: dict[str, Any] | None = None
 ) -> bool:
     """Whether mmengine reads this path from the local file system."""
+    from mmengine import fileio  # late: it takes seconds
+
     backend = fileio.get_file_backend(
         path, backend_args=backend_args, enable_singleton=True
     )
@@ -216,10 +245,8 @@ def _opened(
         except MemoryError:
             raise
         except UnidentifiedImageError as error:
-            raise ValueError(
-                f'{name}: not an image, or its header is damaged; expected JPEG, PNG '
-                'or another format that Pillow reads. Copy or download it again.'
-            ) from error
+            stream.seek(0)
+            raise ValueError(f'{name}: {unread_format(stream.read(HEAD))}') from error
         except Image.DecompressionBombError as error:
             raise ValueError(
                 f'{name}: {error}. If you trust the file, raise '
@@ -241,6 +268,8 @@ def _stream(source: Source, backend_args: dict[str, Any] | None) -> Iterator[Bin
         if is_local(source, backend_args):
             stream: BinaryIO = open(source, 'rb')  # noqa: SIM115 (closed below)
         else:
+            from mmengine import fileio
+
             stream = io.BytesIO(fileio.get(source, backend_args=backend_args))
     except FileNotFoundError as error:
         raise FileNotFoundError(_missing(source)) from error

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from mmengine.utils import ProgressBar
+from .progress import shown_progress
 
 
 def parallel_map(
@@ -28,8 +28,8 @@ def parallel_map(
         tasks: The tasks; results come back in this order.
         workers: Processes; None takes the CPUs this process may use. With 1, or few
             tasks, all runs in this process.
-        description: Printed to stderr before the bar. The bar shows speed and ETA; it is
-            there on a terminal only.
+        description: Printed to stderr before the bar; without a terminal there is a line
+            now and then instead, see :func:`mmssp.utils.progress.shown_progress`.
         chunksize: Tasks handed to a process at a time.
 
     Returns:
@@ -47,8 +47,6 @@ def parallel_map(
     workers = max(1, min(workers, len(tasks) // max(chunksize, 1)))
     if description:
         print(f'{description} ({workers} process(es))', file=sys.stderr)
-    # in a log file each update would be a line of its own
-    bar = ProgressBar(len(tasks), file=sys.stderr) if sys.stderr.isatty() else None
     with contextlib.ExitStack() as stack:
         if workers == 1:
             done: Iterator[Any] = map(func, tasks)
@@ -60,13 +58,12 @@ def parallel_map(
                 context.Pool(workers, _leave_interrupts_to_the_parent)
             )
             done = pool.imap(func, tasks, chunksize)
+        # after the fork, which copies no threads
+        told = stack.enter_context(shown_progress('done', len(tasks)))
         results = []
         for result in done:
             results.append(result)
-            if bar is not None:
-                bar.update()
-    if bar is not None:
-        print(file=sys.stderr)
+            told(len(results))
     return results
 
 

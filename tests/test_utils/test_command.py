@@ -1,6 +1,8 @@
 """How commands end."""
 
 import errno
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -8,7 +10,12 @@ import pytest
 from commands import exit_code
 from torch.utils.data import DataLoader
 
-from mmssp.utils.command import explanation, lost_process, run
+from mmssp.utils.command import (
+    cleaning_up_on_sigterm,
+    explanation,
+    lost_process,
+    run,
+)
 from mmssp.utils.image_io import read_image
 
 GLOO = '[/pytorch/third_party/gloo/pair.cc:534] Connection closed by peer [::1]:5'
@@ -62,6 +69,33 @@ def test_interruption_ends_with_its_code(capsys):
 
     assert exit_code(lambda: run(main)) == 130
     assert 'interrupted' in capsys.readouterr().err
+
+
+def test_an_interrupt_that_was_made_another_error_is_one(capsys):
+    def main() -> None:
+        try:
+            raise KeyboardInterrupt
+        except BaseException:
+            raise SyntaxError('failed to format the config') from None
+
+    assert exit_code(lambda: run(main)) == 130
+    assert capsys.readouterr().err.strip() == 'interrupted'
+
+
+def test_sigterm_lets_a_command_clean_up_and_is_given_back():
+    before = signal.getsignal(signal.SIGTERM)
+    cleaned = []
+
+    def main() -> None:
+        with cleaning_up_on_sigterm():
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                cleaned.append(True)
+
+    assert exit_code(main) == 143
+    assert cleaned
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_tracebacks_can_be_had(monkeypatch, script):

@@ -161,12 +161,19 @@ def test_a_traceback_can_be_asked_for(tmp_path):
     assert 'libtorch.so' in done.stderr
 
 
-@pytest.mark.parametrize('tool', ['train', 'test', 'predict'])
-def test_tools_end_with_the_same_sentence(tmp_path, tool):
+@pytest.mark.parametrize(
+    ('tool', 'words'),
+    [
+        ('train', ['gone.py', '--cfg-options', 'a=1']),
+        ('test', ['gone.py', 'none']),
+        ('predict', ['--support', 'gone', '--input', 'gone', '--output', 'gone']),
+    ],
+)
+def test_tools_end_with_the_same_sentence(tmp_path, tool, words):
     install_official(tmp_path, 'raise OSError("libtorch.so")')
     path = os.pathsep.join(map(str, (tmp_path, ROOT, os.environ.get('PYTHONPATH', ''))))
     done = subprocess.run(
-        [sys.executable, ROOT / 'tools' / f'{tool}.py', '--help'],
+        [sys.executable, ROOT / 'tools' / f'{tool}.py', *words],
         capture_output=True,
         text=True,
         env={**os.environ, 'PYTHONPATH': path},

@@ -6,7 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from mmssp.utils.files import atomic_path, cache_root
+from mmssp.utils.files import atomic_path, cache_root, check_writable
+
+
+@pytest.fixture
+def homeless(monkeypatch):
+    """A user without HOME and without an entry that names one."""
+    for name in ('HOME', 'MMSSP_CACHE', 'XDG_CACHE_HOME'):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(uid: int):
+        raise KeyError(f'getpwuid(): uid not found: {uid}')
+
+    monkeypatch.setattr('pwd.getpwuid', unknown)
 
 
 def test_what_was_written_appears_under_the_name_and_nothing_else(tmp_path):
@@ -87,3 +99,67 @@ def test_cache_root_is_below_home_without_any_variable(monkeypatch):
     monkeypatch.delenv('MMSSP_CACHE')
     monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
     assert cache_root() == Path.home() / '.cache/mmssp'
+
+
+@pytest.mark.parametrize('variable', ['XDG_CACHE_HOME', 'MMSSP_CACHE'])
+def test_a_tilde_in_a_variable_is_the_home(monkeypatch, tmp_path, variable):
+    for name in ('XDG_CACHE_HOME', 'MMSSP_CACHE'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setenv(variable, '~/x')
+    own = 'x/mmssp' if variable == 'XDG_CACHE_HOME' else 'x'
+    assert cache_root() == tmp_path / own
+
+
+@pytest.mark.parametrize('given', ['', '~/x'])
+def test_without_a_home_caches_go_to_a_temporary_folder(monkeypatch, homeless, given):
+    monkeypatch.setenv('XDG_CACHE_HOME', given)
+    with pytest.warns(UserWarning, match='MMSSP_CACHE'):
+        assert cache_root().name.startswith('mmssp_cache_')
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['a' * 251 + '.png', '部' * 82 + '.png', 'é' * 125 + '.json', '.' + 'x' * 254],
+)
+def test_the_longest_legal_names_can_be_written(tmp_path, name):
+    check_writable(tmp_path / name)
+    with atomic_path(tmp_path / name) as temporary:
+        temporary.write_text('new')
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_name_that_is_too_long_is_refused_before_the_work(tmp_path):
+    with pytest.raises(OSError, match='File name too long'):
+        check_writable(tmp_path / ('a' * 256))
+    with pytest.raises(OSError), atomic_path(tmp_path / ('a' * 256)):
+        pytest.fail('the work began')
+
+
+@pytest.mark.parametrize(
+    'error', [PermissionError(1, 'no'), OSError(95, 'no'), NotImplementedError()]
+)
+@pytest.mark.parametrize('durable', [False, True])
+def test_mounts_without_modes_get_their_files(tmp_path, monkeypatch, error, durable):
+    def refuse(*_args, **_kwargs):
+        raise error
+
+    monkeypatch.setattr(Path, 'chmod', refuse)
+    monkeypatch.setattr(os, 'chmod', refuse)
+    with atomic_path(tmp_path / 'a.txt', durable=durable) as temporary:
+        temporary.write_text('new')
+    assert (tmp_path / 'a.txt').read_text() == 'new'
+
+
+def test_mounts_that_refuse_to_flush_a_folder_get_their_files(tmp_path, monkeypatch):
+    real = os.fsync
+
+    def refuse_folders(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(22, 'Invalid argument')
+        real(handle)
+
+    monkeypatch.setattr(os, 'fsync', refuse_folders)
+    with atomic_path(tmp_path / 'a.txt', durable=True) as temporary:
+        temporary.write_text('new')
+    assert (tmp_path / 'a.txt').read_text() == 'new'

@@ -89,6 +89,7 @@ def test_a_terminal_gets_a_bar_on_stderr(monkeypatch, capsys, workers):
     parallel_map(square, TASKS, workers, description='Squares')
     assert terminal.getvalue().startswith('Squares')
     assert '100/100' in terminal.getvalue()
+    assert '\x1b[?25h' in terminal.getvalue()  # the cursor is there again
     assert capsys.readouterr().out == ''
 
 
