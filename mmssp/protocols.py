@@ -75,16 +75,18 @@ class Protocol:
     remove_novel_images: bool
     benchmarks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def on(self, benchmark: str) -> 'Protocol':
+    def on(self, benchmark: str | None) -> 'Protocol':
         """The protocol with the values that it has for a benchmark.
 
         Args:
             benchmark: As a data set's metainfo names it. For one that nothing is known
-                of, the values are PASCAL-5i's.
+                of, and for None, the values are PASCAL-5i's.
         """
-        return replace(self, **self.benchmarks.get(benchmark, {}))
+        return replace(self, **self.benchmarks.get(benchmark or '', {}))
 
-    def settings(self, benchmark: str, original_size: bool = False) -> dict[str, Any]:
+    def settings(
+        self, benchmark: str | None, original_size: bool = False
+    ) -> dict[str, Any]:
         """The protocol as arguments of :class:`mmssp.datasets.EpisodicDataset`.
 
         Args:

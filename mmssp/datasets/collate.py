@@ -5,6 +5,8 @@ from typing import Any
 
 from mmengine.registry import FUNCTIONS
 
+from ..utils.shared_memory import share_from_worker
+
 
 @FUNCTIONS.register_module()
 def episode_collate(data_batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -18,12 +20,17 @@ def episode_collate(data_batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
         ``inputs`` of ``query`` (B tensors), ``support`` and ``support_mask`` (B lists of
-        K tensors), and ``data_samples`` (B samples).
+        K tensors), and ``data_samples`` (B samples); in a worker's shared memory.
+
+    Raises:
+        OSError: That is too small.
     """
-    return dict(
+    batch = dict(
         inputs={
             name: [item['inputs'][name] for item in data_batch]
             for name in ('query', 'support', 'support_mask')
         },
         data_samples=[item['data_samples'] for item in data_batch],
     )
+    share_from_worker(batch)
+    return batch

@@ -26,7 +26,8 @@ class EpisodeSettings:
         num_episodes: Of a run.
         seeds: One for each run.
         fold_order: See :func:`mmssp.datasets.fold_classes`, which checks it.
-        departures: A sentence for each option that is not the protocol's.
+        departures: A sentence for each option that is not the protocol's; none for data
+            of one's own, which have no protocol to depart from.
     """
 
     pipeline: Transforms
@@ -42,7 +43,7 @@ class EpisodeSettings:
 
 def episode_settings(
     protocol: str,
-    benchmark: str,
+    benchmark: str | None,
     original_size: bool,
     chosen: Mapping[str, Any],
 ) -> EpisodeSettings:
@@ -50,7 +51,7 @@ def episode_settings(
 
     Args:
         protocol: Its name.
-        benchmark: See :meth:`mmssp.protocols.Protocol.on`.
+        benchmark: See :meth:`mmssp.protocols.Protocol.on`; None for data of one's own.
         original_size: Score at the original size, whatever the protocol says.
         chosen: Some of :data:`mmssp.protocols.OPTIONS`; what is None is the protocol's.
             A ``pipeline`` alone is the supports', too.
@@ -82,5 +83,7 @@ def episode_settings(
         num_episodes=whole_number('num_episodes', used['num_episodes'], 1),
         seeds=seeds,
         fold_order=used['fold_order'],
-        departures=departures(rules.settings(benchmark), used),
+        departures=[]
+        if benchmark is None
+        else departures(rules.settings(benchmark), used),
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..utils.random_state import generator
 from .class_index import ClassIndex
+from .same_photos import first_of_each_photo
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,20 @@ class ImageSampler:
         usable: Label → images that can support it, :func:`usable_images`; each has
             ``shots + 1`` or more.
         shots: K.
+        photos: (num_images,) the photo that each image is; none comes twice in an
+            episode. By default each is another one.
     """
 
     def __init__(
-        self, index: ClassIndex, usable: Mapping[int, np.ndarray], shots: int
+        self,
+        index: ClassIndex,
+        usable: Mapping[int, np.ndarray],
+        shots: int,
+        photos: np.ndarray | None = None,
     ) -> None:
         self.shots = shots
         self._usable = dict(usable)
+        self._photos = np.arange(index.num_images) if photos is None else photos
         self._queries = np.unique(np.concatenate(list(usable.values())))
         self._present = {
             int(image): sorted(set(usable).intersection(index.classes_in(int(image))))
@@ -97,7 +105,8 @@ class ImageSampler:
         query = self._draw_query(rng, index)
         label = int(rng.choice(self._present[query]))
         candidates = self._usable[label]
-        candidates = candidates[candidates != query]
+        photos = self._photos
+        candidates = candidates[photos[candidates] != photos[query]]
         supports = rng.choice(candidates, self.shots, replace=False)
         return Episode(label, query, tuple(int(image) for image in supports))
 
@@ -123,12 +132,20 @@ class _HSNetSampler:
 
     Args:
         pairs: (image position, label) of the split's list, in its order. Each class has
-            two or more images.
+            two or more photos.
         shots: K. The same support may come twice.
+        photos: Image position → the photo that it is; by default each is another one.
     """
 
-    def __init__(self, pairs: Sequence[tuple[int, int]], shots: int) -> None:
+    def __init__(
+        self,
+        pairs: Sequence[tuple[int, int]],
+        shots: int,
+        photos: np.ndarray | None = None,
+    ) -> None:
         self.shots = shots
+        last = max((image for image, _ in pairs), default=-1)
+        self._photos = np.arange(last + 1) if photos is None else photos
         self._pairs = list(pairs)
         self._images = images_by_class(self._pairs)
         self._labels = sorted(self._images)
@@ -144,7 +161,7 @@ class _HSNetSampler:
             supports: list[int] = []
             while len(supports) < self.shots:
                 support = self._choose(rng, self._images[label])
-                if support != query:
+                if self._photos[support] != self._photos[query]:
                     supports.append(support)
             episodes.append(Episode(label, query, tuple(supports)))
         return episodes[index]
@@ -188,6 +205,7 @@ def build_sampler(
     min_pixels: int,
     pairs: Sequence[tuple[int, int]] | None = None,
     left_out: np.ndarray | None = None,
+    photos: np.ndarray | None = None,
     allow_missing: bool = False,
 ) -> tuple[EpisodeSampler, list[int]]:
     """A sampler, and the classes that it draws.
@@ -202,6 +220,8 @@ def build_sampler(
         pairs: (image position, class id) of a split list; for HSNet's samplings only,
             which otherwise take all usable images of all classes.
         left_out: (num_images,) bool, images that are no part of any episode.
+        photos: (num_images,) the photo that each image is; no episode's query is one of
+            its supports. By default each is another one.
         allow_missing: Leave out classes with too few images, with a warning.
 
     Returns:
@@ -231,7 +251,8 @@ def build_sampler(
         rule += ' and without novel classes'
     # HSNet's supports may repeat, so that one other image is enough
     needed = 2 if sampling in PAIR_SAMPLERS else shots + 1
-    counts = {c: len(np.unique(images)) for c, images in of_class.items()}
+    photos = np.arange(index.num_images) if photos is None else photos
+    counts = {c: len(np.unique(photos[images])) for c, images in of_class.items()}
     missing = {c: counts[c] for c in labels if counts[c] < needed}
     if missing:
         found = ', '.join(f'{names[c]} ({count})' for c, count in missing.items())
@@ -242,12 +263,15 @@ def build_sampler(
         _leave_out(problem, len(missing) == len(labels), allow_missing)
     drawn = {c: label for c, label in labels.items() if c not in missing}
     if sampling in IMAGE_SAMPLERS:
-        usable = {label: of_class[c] for c, label in drawn.items()}
-        return IMAGE_SAMPLERS[sampling](index, usable, shots), list(drawn)
+        usable = {
+            label: first_of_each_photo(of_class[c], photos)
+            for c, label in drawn.items()
+        }
+        return IMAGE_SAMPLERS[sampling](index, usable, shots, photos), list(drawn)
     if pairs is None:
         pairs = sorted((int(i), c) for c in drawn for i in of_class[c])
     pairs = [(i, drawn[c]) for i, c in pairs if c in drawn]
-    return PAIR_SAMPLERS[sampling](pairs, shots), list(drawn)
+    return PAIR_SAMPLERS[sampling](pairs, shots, photos), list(drawn)
 
 
 def _leave_out(problem: str, all_of_them: bool, allowed: bool) -> None:

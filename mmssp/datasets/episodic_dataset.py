@@ -22,6 +22,8 @@ from .episode_item import checked, image_tensor, query_sample, support_tensor
 from .episode_settings import Transforms, episode_settings
 from .episodes import Episode, build_sampler
 from .folds import novel_to_remove, split_classes
+from .ignored_objects import check_not_ignored
+from .same_photos import photo_numbers
 from .split_files import split_pairs
 from .wrapped import benchmark_of, build_dataset, foreground_classes
 
@@ -36,7 +38,8 @@ class EpisodicDataset(Dataset[Any]):
 
     What is None below is as the protocol has it for the benchmark that the data set's
     metainfo names, see :mod:`mmssp.protocols`; what is not, departs from it, and is named
-    beside the scores.
+    beside the scores. Data that are no benchmark take the same defaults and depart from
+    nothing.
 
     Args:
         dataset: Config or instance of a data set with semantic masks, or one that reads
@@ -70,7 +73,8 @@ class EpisodicDataset(Dataset[Any]):
         remove_novel_images: Leave out images that show a novel class, as BAM does in
             training, instead of taking those pixels as background. For base classes.
         background_classes: Names in the data set's classes that are not objects; they
-            are never a target. Class ids count the others from 1.
+            are never a target, whatever their case and underscores around them. Class
+            ids count the others from 1.
         min_pixels: Pixels of a class, at the original size, that make an image usable
             as its support.
         allow_missing_classes: Leave out classes with fewer than K+1 usable images, with
@@ -175,6 +179,7 @@ class EpisodicDataset(Dataset[Any]):
             cache_dir=cache_dir,
             workers=workers,
         )
+        check_not_ignored(self.index, labels, self.dataset, mask_loader(self.pipeline))
         pairs = left_out = None
         if split_file is not None:
             path = os.fspath(split_file).replace('{fold}', str(self.fold))
@@ -191,9 +196,11 @@ class EpisodicDataset(Dataset[Any]):
             min_pixels=settings.min_pixels,
             pairs=pairs,
             left_out=left_out,
+            photos=photo_numbers(self.dataset),
             allow_missing=allow_missing_classes,
         )
-        self._class_id_of = {label_of[c]: c for c in self.class_ids}
+        self.labels = {c: label_of[c] for c in self.class_ids}
+        self._class_id_of = {label: c for c, label in self.labels.items()}
 
     @property
     def metainfo(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ..utils.checks import texts
+from .class_names import same_letters
 
 FOLD_ORDERS = ('contiguous', 'interleaved')
 SPLITS = ('base', 'novel')
@@ -128,10 +129,11 @@ def _ids(
     if chosen is None:
         return None
     chosen = texts(argument, chosen)
-    unknown = [name for name in chosen if name not in class_names]
+    numbers = {same_letters(name): i for i, name in enumerate(class_names, start=1)}
+    unknown = [name for name in chosen if same_letters(name) not in numbers]
     if unknown:
         raise ValueError(
             f'{argument}: {unknown} not among the classes of the data set: '
             f'{list(class_names)}'
         )
-    return {list(class_names).index(name) + 1 for name in chosen}
+    return {numbers[same_letters(name)] for name in chosen}

@@ -1,6 +1,7 @@
 """Which episode comes next in training: an ever new one."""
 
 import itertools
+import math
 from collections.abc import Iterator, Sized
 
 from mmengine.dist import get_dist_info
@@ -14,7 +15,8 @@ class InfiniteEpisodeSampler(Sampler[int]):
 
     Episode i is a pure function of the data set's seed and i, so counting on gives new
     episodes for ever, whatever the number of epochs, workers or ranks; there is nothing
-    to shuffle.
+    to shuffle. Epoch-based training takes epochs of the data set's ``num_episodes``, each
+    of new episodes; :class:`mmssp.runtime.exact_resume_hook.ExactResumeHook` says when.
 
     Args:
         dataset: An :class:`EpisodicDataset`.
@@ -28,13 +30,24 @@ class InfiniteEpisodeSampler(Sampler[int]):
         self.rank, self.world_size = get_dist_info()
         self.size = len(dataset)
         self._start = 0
+        self._epoch = 0
+        self._in_epochs = False
 
     def __iter__(self) -> Iterator[int]:
-        return itertools.count(self._start + self.rank, self.world_size)
+        if not self._in_epochs:
+            return itertools.count(self._start + self.rank, self.world_size)
+        share = len(self)
+        first = self._epoch * share * self.world_size + self.rank
+        self._epoch += 1
+        return iter(range(first, first + share * self.world_size, self.world_size))
 
     def __len__(self) -> int:
-        """Nominal number of episodes of the data set."""
-        return self.size
+        """Episodes of an epoch for this rank: its share of the data set's number."""
+        return math.ceil(self.size / self.world_size)
+
+    def end_epochs(self) -> None:
+        """End after each epoch, as epoch-based training has to; the count goes on."""
+        self._in_epochs = True
 
     def skip(self, num_samples: int) -> None:
         """Start after the episodes that this rank has already had; for resuming.
@@ -64,4 +77,5 @@ class InfiniteEpisodeSampler(Sampler[int]):
         self._start = episode
 
     def set_epoch(self, epoch: int) -> None:
-        """Nothing: the count goes on across epochs."""
+        """Which epoch is next, 0-based, where epochs end; else nothing."""
+        self._epoch = epoch

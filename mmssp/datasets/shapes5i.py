@@ -53,6 +53,7 @@ class Shapes5iDataset(BaseSegDataset):
     """
 
     METAINFO = dict(
+        benchmark='shapes5i',
         classes=('background', *CLASSES),
         palette=PascalVOCDataset.METAINFO['palette'],
     )

@@ -4,20 +4,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmseg.datasets import BaseSegDataset
+from mmseg.datasets import BaseSegDataset, PascalVOCDataset
 from mmseg.registry import DATASETS
 
-from ..protocols import BENCHMARKS
 from ..utils.command import own_message
 from .class_masks import class_mask_reader
+from .class_names import checked_names, is_background, warn_of_background
+from .joined import joined
 from .mask_scan import IGNORE
+from .windows_paths import with_plain_paths
 
 
 def build_dataset(dataset: dict[str, Any] | BaseSegDataset) -> BaseSegDataset:
     """Build and fully initialise a data set, naming what is missing on disk.
 
     Args:
-        dataset: Config or instance.
+        dataset: Config or instance; wrappers of MMEngine's are taken off, see
+            :func:`mmssp.datasets.joined.joined`.
 
     Returns:
         The data set, with at least one image.
@@ -28,7 +31,7 @@ def build_dataset(dataset: dict[str, Any] | BaseSegDataset) -> BaseSegDataset:
     """
     if isinstance(dataset, dict):
         try:
-            built = DATASETS.build(dataset)
+            built = joined(DATASETS.build(dataset))
             built.full_init()
         except (AssertionError, FileNotFoundError) as error:
             missing = _missing_paths(dataset)
@@ -49,11 +52,11 @@ def build_dataset(dataset: dict[str, Any] | BaseSegDataset) -> BaseSegDataset:
                 raise
             raise ValueError(_no_image(dataset.get('type'))) from error
     else:
-        built = dataset
+        built = joined(dataset)
         built.full_init()
     if not len(built):
         raise ValueError(_no_image(type(built).__name__))
-    return built
+    return with_plain_paths(built)
 
 
 def _no_image(dataset: object) -> str:
@@ -61,6 +64,10 @@ def _no_image(dataset: object) -> str:
 
 
 def _missing_paths(config: dict[str, Any]) -> list[str]:
+    inner = [config.get('dataset'), *(config.get('datasets') or ())]
+    wrapped = [part for part in inner if isinstance(part, dict)]
+    if wrapped:
+        return [path for part in wrapped for path in _missing_paths(part)]
     root = Path(config.get('data_root') or '')
     parts = [config.get('ann_file'), *(config.get('data_prefix') or {}).values()]
     candidates = [root, *(root / part for part in parts if part)]
@@ -76,20 +83,17 @@ def foreground_classes(
 
     Args:
         dataset: With ``classes`` in its metainfo.
-        background_classes: Names that are not objects.
+        background_classes: Names that are not objects, see
+            :func:`mmssp.datasets.class_names.is_background`.
 
     Returns:
         Their labels, which are the values in index masks, and their names, in order.
 
     Raises:
-        ValueError: If the data set names no classes, or more than its masks can hold, or
-            leaves some out by its label map.
+        ValueError: If the data set names no classes, names that are none or one twice,
+            or more than its masks can hold, or leaves some out by its label map.
     """
-    names = dataset.metainfo.get('classes')
-    if not names:
-        raise ValueError(
-            f'{type(dataset).__name__} names no classes: set metainfo=dict(classes=…)'
-        )
+    names = checked_names(dataset.metainfo.get('classes'), type(dataset).__name__)
     # where the data set itself reads a class's mask, others are none of it anyway
     label_map = {} if class_mask_reader(dataset) else dataset.label_map or {}
     dropped = [old for old, new in label_map.items() if new in (-1, IGNORE)]
@@ -100,17 +104,31 @@ def foreground_classes(
             '"ignored"; keep all classes, and choose by fold or by base_classes and '
             'novel_classes: other classes are background then'
         )
-    foreground = [i for i, name in enumerate(names) if name not in background_classes]
+    foreground = [
+        i for i, name in enumerate(names) if not is_background(name, background_classes)
+    ]
+    warn_of_background([names[i] for i in foreground])
     return foreground, [names[i] for i in foreground]
 
 
-def benchmark_of(dataset: BaseSegDataset) -> str:
-    """The benchmark that a data set's metainfo names; ``'pascal5i'`` if it names none.
+def benchmark_of(dataset: BaseSegDataset) -> str | None:
+    """The benchmark that a data set is of.
+
+    That is what its metainfo names. MMSegmentation's data set of PASCAL VOC names none,
+    and is PASCAL-5i's if its classes are VOC's.
+
+    Returns:
+        A name; None for data of one's own, which no benchmark's protocol applies to.
 
     Raises:
         ValueError: If what it names is no name.
     """
-    benchmark = dataset.metainfo.get('benchmark', BENCHMARKS[0])
+    benchmark = dataset.metainfo.get('benchmark')
+    if benchmark is None:
+        voc = PascalVOCDataset.METAINFO['classes']
+        classes = tuple(dataset.metainfo.get('classes') or ())
+        is_voc = isinstance(dataset, PascalVOCDataset) and classes == tuple(voc)
+        return 'pascal5i' if is_voc else None
     if not isinstance(benchmark, str) or not benchmark:
         raise ValueError(
             f'metainfo of {type(dataset).__name__}: benchmark={benchmark!r}; expected a '

@@ -109,12 +109,13 @@ def model_departures(model: nn.Module) -> list[str]:
     """What a model does beside matching.
 
     Args:
-        model: Any; a few-shot segmentor may have an adapter or a refiner.
+        model: Any; a few-shot segmentor may have an adapter, a refiner or views.
     """
     found = []
     for part, does in (
         ('adapter', 'adapted to the supports of each episode'),
         ('refiner', 'masks refined by the image'),
+        ('tta', 'logits averaged over views of the query'),
     ):
         component = getattr(model, part, None)
         if component is not None:

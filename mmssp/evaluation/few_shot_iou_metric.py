@@ -43,7 +43,8 @@ class FewShotIoUMetric(BaseMetric):
         ValueError: An argument is of another kind.
         OSError: ``out_file`` cannot be written.
 
-    The protocol is the data set's. The scores returned are ``mIoU``, ``FB-IoU`` and, with
+    The protocol is the data set's; data of one's own, that are no benchmark, have none to
+    depart from. The scores returned are ``mIoU``, ``FB-IoU`` and, with
     several runs, ``mIoU_std`` (standard deviation over runs); in percent.
     """
 
@@ -65,6 +66,7 @@ class FewShotIoUMetric(BaseMetric):
         self.out_file = out_file
         self.ignore_index = whole_number('ignore_index', ignore_index, -100)
         self._running: dict[int, list[int]] = {}
+        self._told: list[str] = []
 
     def process(
         self, data_batch: dict[str, Any], data_samples: Sequence[dict[str, Any]]
@@ -193,13 +195,28 @@ class FewShotIoUMetric(BaseMetric):
         low, high = scores['interval']
         spread = f' ± {scores["mIoU_std"]:.2f}' if runs > 1 else ''
         print_log(
-            f'\n{table}\nprotocol {protocol.name} v{protocol.version}, {runs} '
+            f'\n{table}\n{self._scored_by(protocol)}, {runs} '
             f'run(s), {episodes} episodes: mIoU {scores["mIoU"]:.2f}{spread} '
             f'(95 % over episodes: {low:.2f} to {high:.2f}), '
-            f'FB-IoU {scores["FB-IoU"]:.2f}'
-            + ''.join(f'\ndeparts from the protocol: {text}' for text in departures),
+            f'FB-IoU {scores["FB-IoU"]:.2f}' + self._departs(departures),
             logger=MMLogger.get_current_instance(),
         )
+
+    def _benchmark(self) -> str | None:
+        return (self.dataset_meta or {}).get('benchmark')
+
+    def _scored_by(self, protocol: Protocol) -> str:
+        if self._benchmark() is None:
+            return 'own data, no benchmark'
+        return f'protocol {protocol.name} v{protocol.version}'
+
+    def _departs(self, departures: Sequence[str]) -> str:
+        """The departures as lines; as one, where an earlier table had the same."""
+        word = 'departs from the protocol' if self._benchmark() else 'note'
+        known, self._told = self._told, list(departures)
+        if departures and known == self._told:
+            return f'\n{word} as above ({len(departures)})'
+        return ''.join(f'\n{word}: {text}' for text in departures)
 
     def _write(
         self,
@@ -220,6 +237,7 @@ class FewShotIoUMetric(BaseMetric):
         report = {
             'protocol': protocol.name,
             'protocol_version': protocol.version,
+            'benchmark': self._benchmark(),
             'departures': list(departures),
             **{name: (self.dataset_meta or {}).get(name) for name in settings},
             'class_names': {str(c): name for c, name in names.items()},

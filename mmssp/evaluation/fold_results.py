@@ -92,8 +92,9 @@ def mean_over_folds(
         seed: The only source of chance.
 
     Returns:
-        ``protocol``, ``protocol_version``; ``departures``, of any fold, with the folds
-        they are of in brackets where not all; ``folds``, a dict of ``fold``, ``mIoU``,
+        ``protocol``, ``protocol_version``; ``benchmark``, None for data of one's own;
+        ``departures``, of any fold, with the folds they are of in brackets where not
+        all; ``folds``, a dict of ``fold``, ``mIoU``,
         ``mIoU_std``, ``mIoU_95``, ``FB-IoU`` and ``per_class`` for each; and ``mean``:
         ``mIoU``, ``mIoU_95`` and ``FB-IoU`` as means over folds, and ``mIoU_std``, the
         deviation over runs of the mean over folds (None where folds have not the same
@@ -128,6 +129,9 @@ def mean_over_folds(
     return {
         'protocol': protocol,
         'protocol_version': version,
+        'benchmark': next(
+            (r['benchmark'] for r in results.values() if r['benchmark']), None
+        ),
         'departures': _departures(results),
         'folds': rows,
         'mean': {

@@ -81,6 +81,7 @@ KINDS = {
     'episodes': lambda value: isinstance(value, list),
 }
 OPTIONAL_KINDS = {
+    'benchmark': _is_text,
     'departures': _are_texts,
     'fold': _is_whole,
     'num_episodes': _is_whole,
@@ -107,6 +108,7 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     Returns:
         Its content; ``episodes`` in order of (run, index), ``class_names`` as
         {class id (int): name} of all classes that episodes can be about, ascending;
+        ``benchmark``, None for data of one's own, ``'unknown'`` in files of 0.1;
         ``runs`` as :func:`mmssp.evaluation.scores.score_runs` gives them.
 
     Raises:
@@ -143,6 +145,7 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     runs = _check_scores(report, episodes, names, path)
     return dict(
         report,
+        benchmark=report.get('benchmark', 'unknown'),
         departures=list(report.get('departures') or []),
         episodes=episodes,
         class_names=names,

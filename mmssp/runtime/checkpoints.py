@@ -12,11 +12,14 @@ from typing import Any
 import torch
 from mmengine import dist
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
+from mmengine.utils import is_method_overridden
 from torch import Tensor, nn
 
 from ..utils.archives import check_archive
+from .initial_weights import tell_of_random_weights
 from .safe_globals import mmengine_allowed, restricted_pickle
 
 NAMED = 3
@@ -237,6 +240,7 @@ def load_for_test(runner: Runner, checkpoint: str) -> dict[str, Any]:
     """
     if checkpoint == 'none':
         check_pretrained(runner.cfg)
+        tell_of_random_weights(runner.cfg)
         model = getattr(runner.model, 'module', runner.model)
         with safe_reading():
             model.init_weights()
@@ -255,10 +259,21 @@ def load_for_test(runner: Runner, checkpoint: str) -> dict[str, Any]:
     loaded = (load_from_http if scheme else read_checkpoint)(checkpoint, 'cpu')
     state_dict_of(loaded, checkpoint)
     trained_on = _trained_on(loaded, checkpoint)
-    runner.call_hook('after_load_checkpoint', checkpoint=loaded)
+    _tell_hooks(runner, loaded)
     model = getattr(runner.model, 'module', runner.model)
     load_weights(model, loaded, checkpoint, f'the model of {runner.cfg.filename}')
     return trained_on
+
+
+def _tell_hooks(runner: Runner, loaded: dict[str, Any]) -> None:
+    """Let hooks see a checkpoint that is loaded before the runner runs.
+
+    Those that get ready in ``before_run``, as mmengine's ``EMAHook`` makes its model there,
+    are not yet, and will find the weights loaded.
+    """
+    for hook in runner.hooks:
+        if not is_method_overridden('before_run', Hook, hook):
+            hook.after_load_checkpoint(runner, checkpoint=loaded)
 
 
 def load_weights(
@@ -298,14 +313,15 @@ def _trained_on(loaded: Mapping[str, Any], path: str) -> dict[str, Any]:
             continue
         names = record.get('class_names', {})
         if not isinstance(names, dict) or not all(
-            isinstance(n, str) for n in names.values()
+            isinstance(n, (str, int, float)) for n in names.values()
         ):
             raise ValueError(
                 f'{path}: its record of the classes it was {what} (meta.{key}.'
-                f'class_names) is a {type(names).__name__}, expected names by class id; '
-                'it is damaged'
+                f'class_names) is {str(names)[:200]}, expected names by class id; another '
+                'program may have written it, or it is damaged'
             )
-        found[key] = record
+        own = {number: str(name) for number, name in names.items()}
+        found[key] = dict(record, class_names=own) if own else record
     trained_on = dict(found.get('dataset_meta', {}))
     if SELECTED_ON in found:
         trained_on[SELECTED_ON] = found[SELECTED_ON]

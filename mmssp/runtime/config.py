@@ -1,6 +1,9 @@
 """Changing a config by what experiments differ in: fold, shots, runs, precision."""
 
-from collections.abc import Iterator
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,17 @@ from mmengine.config import Config, ConfigDict
 from ..protocols import OPTIONS, get_protocol
 from ..utils.checks import whole_number
 from ..utils.command import explanation
+from ..utils.shared_memory import small_shared_memory
+from .own_configs import MARK, own_bases, own_config
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+HOME = re.compile(r'~[\w.-]*(/|$)')
+"""How a path in somebody's home begins."""
+AS_MODULE = (
+    ". mmssp's configs are no modules: _base_ = 'mmssp::NAME.py' takes one, and docs/"
+    'install.md shows how read_base() does'
+)
+"""What to say of ``from mmssp.configs.NAME import *``."""
 SETTINGS = (
     *DATALOADERS,
     *('model', 'default_hooks', 'visualizer', 'optim_wrapper', 'env_cfg'),
@@ -25,21 +37,26 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
     """Read a config file and override settings of it.
 
     Args:
-        path: A ``.py``, ``.json`` or ``.yaml`` config.
+        path: A ``.py``, ``.json`` or ``.yaml`` config, or ``mmssp::NAME.py`` for one that
+            comes with mmssp, which may also be a base of others.
         options: Dotted names and their values.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it cannot be read, or what should be settings is something else.
     """
+    if path.startswith(MARK):
+        path = str(own_config(path.removeprefix(MARK)))
     if not Path(path).is_file():
         raise FileNotFoundError(f'config {path} not found')
     try:
-        cfg = Config.fromfile(path)
+        with own_bases():
+            cfg = Config.fromfile(path)
     # a config is code, which may raise anything
     except Exception as error:
         raise ValueError(
             f'config {path} cannot be read ({type(error).__name__}: {_line(error)})'
+            + (AS_MODULE if 'from mmssp.configs' in str(error) else '')
         ) from error
     override(cfg, options)
     return cfg
@@ -62,6 +79,7 @@ def override(cfg: Config, options: dict[str, Any] | None) -> None:
             f'{", ".join(map(str, options or {}))} cannot be set in {cfg.filename}: '
             f'{_line(error)}'
         ) from error
+    _expand_homes(cfg._cfg_dict)
     for name in SETTINGS:
         value = cfg.get(name)
         if value is not None and not isinstance(value, dict):
@@ -76,6 +94,35 @@ def override(cfg: Config, options: dict[str, Any] | None) -> None:
                 f'{cfg.filename}: {name}.dataset is {str(dataset)[:80]!r}; expected '
                 'settings (a dict)'
             )
+
+
+def _expand_homes(part: Any) -> Any:
+    """Home directories in the place of ``~`` at the beginning of texts, in place."""
+    if isinstance(part, str):
+        return os.path.expanduser(part) if HOME.match(part) else part
+    if isinstance(part, ConfigDict):
+        # as they stand: what is imported lazily stays so
+        for key, value in dict.items(part):
+            dict.__setitem__(part, key, _expand_homes(value))
+    elif isinstance(part, list):
+        part[:] = map(_expand_homes, part)
+    elif type(part) is tuple:
+        return tuple(map(_expand_homes, part))
+    return part
+
+
+def tell_of_small_shared_memory(cfg: Config, *dataloaders: str) -> None:
+    """Warn, in the first process, where batches of workers may not find room.
+
+    Args:
+        cfg: A full config.
+        *dataloaders: Names of those that will be used.
+    """
+    given = [(cfg.get(name) or {}).get('num_workers') for name in dataloaders]
+    # anything else is refused when the data loader is built
+    text = small_shared_memory(sum(n for n in given if isinstance(n, int) and n > 0))
+    if text is not None and os.environ.get('RANK', '0') == '0':
+        print(f'warning: {text}', file=sys.stderr)
 
 
 @contextmanager
@@ -104,6 +151,18 @@ def _line(error: Exception) -> str:
     return str(error).strip().partition('\n')[0][:300]
 
 
+def type_name(config: Mapping[str, Any]) -> str:
+    """The name in ``type``: without a scope, or that of a class (Python-style configs).
+
+    Args:
+        config: Of any component; without a type the name is empty.
+    """
+    kind = config.get('type', '')
+    if isinstance(kind, str):
+        return kind.rpartition('.')[2]
+    return str(getattr(kind, '__name__', kind))
+
+
 def episodic_datasets(cfg: Config, *dataloaders: str) -> Iterator[ConfigDict]:
     """The EpisodicDataset configs inside dataloaders, wrapped ones included.
 
@@ -117,7 +176,7 @@ def episodic_datasets(cfg: Config, *dataloaders: str) -> Iterator[ConfigDict]:
     for name in dataloaders or DATALOADERS:
         dataset = (cfg.get(name) or {}).get('dataset')
         while isinstance(dataset, dict):
-            if dataset.get('type') == 'EpisodicDataset':
+            if type_name(dataset) == 'EpisodicDataset':
                 yield dataset
             dataset = dataset.get('dataset')
 
@@ -131,7 +190,7 @@ def few_shot_metric(cfg: Config) -> ConfigDict:
     evaluator = cfg.get('test_evaluator') or []
     metrics = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
     for metric in metrics:
-        if isinstance(metric, dict) and metric.get('type') == 'FewShotIoUMetric':
+        if isinstance(metric, dict) and type_name(metric) == 'FewShotIoUMetric':
             return metric
     raise ValueError(f'{cfg.filename}: no FewShotIoUMetric in test_evaluator')
 

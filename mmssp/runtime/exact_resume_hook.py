@@ -6,7 +6,7 @@ from typing import Any
 from mmengine.dist import broadcast_object_list, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 from torch.utils.data import DataLoader
 
@@ -35,10 +35,11 @@ class ExactResumeHook(Hook):
       process and the iteration alone, so that there is no state of it to be kept.
     - A validation that was cut off is made up for, and with it the best score.
 
-    It is for iteration-based training; of an epoch-based one it only chooses the
-    checkpoint. What it costs is that a checkpoint is read twice, and that resuming begins
-    with a validation where one was due at the checkpoint, unless that checkpoint was
-    written again after it, for a new best score: no other file tells that it was done.
+    It is for iteration-based training; of an epoch-based one it chooses the checkpoint,
+    and lets epochs end. What it costs is that a checkpoint is read twice, and that
+    resuming begins with a validation where one was due at the checkpoint, unless that
+    checkpoint was written again after it, for a new best score: no other file tells that
+    it was done.
 
     Args:
         start_from: Checkpoint whose weights a training begins with that has none to be
@@ -98,6 +99,8 @@ class ExactResumeHook(Hook):
             drawn = runner.iter * _episodes_per_iter(runner)
         self._start = runner.iter, drawn
         sampler: Any = getattr(loop.dataloader, 'sampler', None)
+        if isinstance(loop, EpochBasedTrainLoop) and hasattr(sampler, 'end_epochs'):
+            sampler.end_epochs()
         if (
             runner.iter
             and isinstance(loop, IterBasedTrainLoop)

@@ -1,6 +1,5 @@
 """Starting one process, or several with or without GPUs."""
 
-import argparse
 import os
 import subprocess
 from datetime import timedelta
@@ -10,7 +9,6 @@ from mmengine.config import Config
 
 from .heartbeat import Heartbeat, start_heartbeat
 
-LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 TIMEOUT = 1800
 """Seconds that a process waits for another in one collective, where the config does not
 say (``env_cfg.dist_cfg.timeout``). Others may rightly be so late: the first scan of a data
@@ -32,20 +30,6 @@ START_WITH = {
 }
 
 
-def add_launcher(parser: argparse.ArgumentParser) -> None:
-    """Add ``--launcher``, and the ``--local-rank`` that some launchers pass."""
-    parser.add_argument(
-        '--launcher',
-        choices=LAUNCHERS,
-        default='none',
-        help='how the processes of a distributed job were started (default: none; '
-        'see docs/distributed.md)',
-    )
-    parser.add_argument(
-        '--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS
-    )
-
-
 def set_launcher(cfg: Config, launcher: str, local_rank: int = 0) -> None:
     """Prepare a config, and this process, for a launcher.
 
@@ -54,7 +38,7 @@ def set_launcher(cfg: Config, launcher: str, local_rank: int = 0) -> None:
 
     Args:
         cfg: Changed in place.
-        launcher: One of :data:`LAUNCHERS`.
+        launcher: One of :data:`mmssp.arguments.shared_options.LAUNCHERS`.
         local_rank: Used where the launcher has not set ``LOCAL_RANK``.
 
     Raises:
@@ -94,7 +78,7 @@ def check_started(launcher: str, start_with: str) -> None:
     """Was this process started as one of a job?
 
     Args:
-        launcher: One of :data:`LAUNCHERS`, for the message.
+        launcher: One of :data:`mmssp.arguments.shared_options.LAUNCHERS`, for the message.
         start_with: The command that does it, likewise.
 
     Raises:

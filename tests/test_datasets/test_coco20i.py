@@ -206,3 +206,10 @@ def test_a_class_list_with_doubles_or_background_inside_is_refused(make, classes
 def test_reduce_zero_label_is_refused(make):
     with pytest.raises(ValueError, match='reduce_zero_label=True'):
         make(content(), reduce_zero_label=True)
+
+
+def test_file_names_of_windows_are_found(make):
+    images = [dict(id=1, file_name=r'sub\a.jpg', height=20, width=30)]
+    info = make(content(images=images)).get_data_info(0)
+    assert info['img_path'].endswith('images/sub/a.jpg')
+    assert info['seg_map_path'].endswith('sub/a.png')

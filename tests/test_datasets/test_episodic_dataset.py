@@ -11,11 +11,13 @@ import pytest
 import torch
 from mmseg.registry import DATASETS
 from PIL import Image
+from tiny_data import write_voc
 from torch.utils.data import DataLoader
 
 from mmssp import protocols
 from mmssp.datasets.collate import episode_collate
 from mmssp.datasets.infinite_sampler import InfiniteEpisodeSampler
+from mmssp.datasets.wrapped import benchmark_of
 
 CLASSES = ('background', 'cat', 'dog', 'horse', 'cow')
 LOADING = [dict(type='LoadImage'), dict(type='LoadMask')]
@@ -37,7 +39,7 @@ def write_image(root: Path, name: str, areas: dict[int, int], size=(32, 40)) -> 
         start += pixels
     for folder in ('img', 'ann'):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(len(name) + start)
+    rng = np.random.default_rng([start, *name.encode()])  # no photo comes twice
     cv2.imwrite(
         str(root / 'img' / f'{name}.jpg'),
         rng.integers(0, 256, (*size, 3), dtype=np.uint8),
@@ -460,7 +462,14 @@ def test_split_file_of_another_fold_is_refused(root, tmp_path):
 
 
 def test_options_not_given_are_the_protocols(root):
-    dataset = build(root, pipeline=None, protocol='pfenet', fold=0, num_folds=2)
+    dataset = build(
+        root,
+        dataset=named(root, 'pascal5i'),
+        pipeline=None,
+        protocol='pfenet',
+        fold=0,
+        num_folds=2,
+    )
     assert dataset.seeds == [321]
     assert dataset.num_episodes == 5000
     assert dataset.departures == [f'min_pixels: {MIN_PIXELS} instead of 2048']
@@ -516,7 +525,7 @@ def named(root: Path, benchmark: object) -> dict:
 
 def test_the_benchmark_that_metainfo_names_decides(root):
     options = dict(protocol='pfenet', num_episodes=None, fold=1, num_folds=2)
-    pascal = build(root, **options)
+    pascal = build(root, dataset=named(root, 'pascal5i'), **options)
     coco = build(root, dataset=named(root, 'coco20i'), **options)
     other = build(root, dataset=named(root, 'other'), **options)
     assert (pascal.num_episodes, coco.num_episodes, other.num_episodes) == (
@@ -539,6 +548,33 @@ def test_an_added_benchmark_departs_from_nothing(root, monkeypatch):
     dataset = build(root, dataset=named(root, 'tiny'), protocol='hsnet', pipeline=None)
     assert dataset.departures == []
     assert dataset.min_pixels == MIN_PIXELS
+
+
+def test_own_data_depart_from_nothing(root):
+    own = build(root, num_episodes=7, seed=3)
+    assert (own.benchmark, own.departures) == (None, [])
+    # settings that are not given are as in PASCAL-5i
+    as_pascal = build(root, dataset=named(root, 'pascal5i'), num_episodes=7, seed=3)
+    assert own.min_pixels == as_pascal.min_pixels
+    assert [own.episode(i) for i in range(7)] == [
+        as_pascal.episode(i) for i in range(7)
+    ]
+    assert len(as_pascal.departures) > 1
+
+
+def test_data_sets_in_voc_layout_are_pascal5i_by_their_classes(tmp_path):
+    root = write_voc(tmp_path / 'voc', 8, 4)
+    voc = dict(
+        type='PascalVOCDataset',
+        data_root=str(root),
+        ann_file='ImageSets/Segmentation/val.txt',
+        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
+    )
+    own = dict(voc, metainfo=dict(classes=CLASSES))
+    assert benchmark_of(DATASETS.build(voc)) == 'pascal5i'
+    assert benchmark_of(DATASETS.build(own)) is None
+    shapes = dict(voc, type='Shapes5iDataset')
+    assert benchmark_of(DATASETS.build(shapes)) == 'shapes5i'
 
 
 def test_a_benchmark_without_a_name_is_refused(root):

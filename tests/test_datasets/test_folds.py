@@ -1,5 +1,7 @@
 """Which classes a fold holds."""
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,3 +98,14 @@ def test_contradictions_are_explained(arguments, message):
 def test_unknown_split_is_refused():
     with pytest.raises(ValueError, match='base'):
         split_classes(NAMES, 'validation')
+
+
+@pytest.mark.parametrize('argument', ['base_classes', 'novel_classes'])
+def test_names_in_other_forms_of_unicode_are_the_same(argument):
+    names = [unicodedata.normalize('NFC', name) for name in ('Käfer', 'Ameise')]
+    written = [unicodedata.normalize('NFD', 'Käfer')]
+    assert written[0] != names[0]
+    split = argument.partition('_')[0]
+    assert split_classes(names, split, **{argument: written}) == [1]
+    with pytest.raises(ValueError, match='not among the classes'):
+        split_classes(names, split, **{argument: ['Kaefer']})

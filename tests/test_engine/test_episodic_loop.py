@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import toy_models  # noqa: F401  registers adapters and refiners
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
@@ -82,8 +83,16 @@ def test_every_protocol_gives_what_the_plain_loop_gives(
         dict(type='SSPHead', refine=True, affinity='dense'),
         dict(type='TokenHead'),
         dict(type='ScaledHead'),
+        dict(type='SSPHead', memory=dict(type='PartPrototypes', parts=3)),
+        dict(type='SSPHead', memory=dict(type='WhitenedPrototypes')),
+        dict(type='SSPHead', refine=True, adaptive_foreground_weight=0.5),
+        dict(
+            type='SSPHead',
+            memory=dict(type='SupportTokens', compared='mean', reverse_check=True),
+            grouping=dict(type='QueryClusters', clusters=6, weight=0.5),
+        ),
     ],
-    ids=lambda head: head['type'],
+    ids=lambda head: '-'.join([head['type'], *list(head)[1:]]),
 )
 def test_every_head_gives_what_the_plain_loop_gives(head, shots, config, tmp_path):
     config.model.decode_head = dict(head, in_channels=12, in_index=0)
@@ -91,6 +100,16 @@ def test_every_head_gives_what_the_plain_loop_gives(head, shots, config, tmp_pat
     plain = records(config, PLAIN, tmp_path / 'plain.json')
     assert len({record['prediction']['counts'] for record in plain}) > 6
     assert records(config, SHARED, tmp_path / 'shared.json') == plain
+
+
+def test_debiased_features_are_those_of_the_plain_loop(config, tmp_path):
+    config.test_dataloader.dataset.update(seed=0, shots=2)
+    config.model.backbone = dict(type='PlacedBackbone', channels=12, strength=0.5)
+    biased = records(config, SHARED, tmp_path / 'biased.json')
+    config.model.decode_head.debiasing = dict(type='PositionalDebiasing')
+    found = records(config, SHARED, tmp_path / 'shared.json')
+    assert found != biased
+    assert found == records(config, PLAIN, tmp_path / 'plain.json')
 
 
 @pytest.mark.parametrize('protocol', ['ssp', 'pfenet'])
@@ -107,19 +126,76 @@ def test_sizes_of_a_backbone_change_nothing(
     assert records(config, SHARED, tmp_path / 'shared.json') == plain
 
 
+@pytest.mark.parametrize('kind', ['dinov2', 'dinov3_vit', 'swin', 'sam2_vision_model'])
+@pytest.mark.parametrize('protocol', ['ssp', 'pfenet'])
+def test_backbones_of_transformers_give_what_the_plain_loop_gives(
+    protocol, kind, config, tmp_path
+):
+    pytest.importorskip('transformers')
+    from hf_models import segmentor_config, tiny
+
+    set_protocol(config, protocol, original_size=False)
+    config.test_dataloader.dataset.update(min_pixels=16, num_episodes=6, seed=0)
+    config.model = segmentor_config(tiny(kind))
+    plain = records(config, PLAIN, tmp_path / 'plain.json')
+    assert len({record['prediction']['counts'] for record in plain}) > 1
+    assert records(config, SHARED, tmp_path / 'shared.json') == plain
+
+
+@pytest.mark.parametrize('kind', ['RedRefiner', 'GuidedFilterRefiner'])
 @pytest.mark.parametrize('protocol', ['ssp', 'hsnet', 'pfenet'])
 def test_refined_masks_are_those_of_the_plain_loop_and_say_so(
-    protocol, config, tmp_path
+    protocol, kind, config, tmp_path
 ):
+    if kind == 'GuidedFilterRefiner':
+        pytest.importorskip('kornia')
     set_protocol(config, protocol, original_size=False)
     config.test_dataloader.dataset.update(min_pixels=16, num_episodes=6, seed=0)
     unrefined = records(config, SHARED, tmp_path / 'unrefined.json')
-    config.model.refiner = dict(type='RedRefiner')
+    config.model.refiner = dict(type=kind)
     found = records(config, SHARED, tmp_path / 'shared.json')
     assert found != unrefined
     assert found == records(config, PLAIN, tmp_path / 'plain.json')
     report = json.loads((tmp_path / 'shared.json').read_text())
-    assert report['departures'][-1] == 'masks refined by the image (RedRefiner())'
+    said = report['departures'][-1]
+    assert said.startswith(f'masks refined by the image ({kind}(')
+
+
+TTA = dict(flip=True, scales=[1, 0.75, 1.5])
+
+
+@pytest.mark.parametrize('scales', [[1, 0.75, 1.5], [1.5], [1]], ids=str)
+@pytest.mark.parametrize('protocol', ['ssp', 'hsnet', 'pfenet'])
+def test_views_of_queries_are_those_of_the_plain_loop(
+    protocol, scales, config, encoded, tmp_path
+):
+    set_protocol(config, protocol, original_size=False)
+    config.test_dataloader.dataset.update(min_pixels=16, num_episodes=6, seed=0)
+    as_it_is = records(config, SHARED, tmp_path / 'as_it_is.json')
+    encoded.clear()
+    config.model.tta = dict(flip=True, scales=scales)
+    found = records(config, SHARED, tmp_path / 'shared.json')
+    # what an image is as a support and as a view of a query, once
+    assert len(encoded) == len(set(encoded))
+    assert found != as_it_is
+    assert found == records(config, PLAIN, tmp_path / 'plain.json')
+    report = json.loads((tmp_path / 'shared.json').read_text())
+    assert report['departures'][-1] == (
+        'logits averaged over views of the query (flip=True, '
+        f'scales={tuple(map(float, scales))})'
+    )
+
+
+def test_views_wait_for_their_supports_within_the_budget(config, encoded, tmp_path):
+    """Without one, queries are encoded again, and nothing else changes."""
+    config.test_dataloader.dataset.update(min_pixels=16, num_episodes=12, seed=0)
+    config.model.tta = TTA
+    found = records(config, SHARED, tmp_path / 'shared.json')
+    number = len(encoded)
+    config.test_cfg = dict(SHARED, feature_budget=0)
+    again = records(config, config.test_cfg, tmp_path / 'again.json')
+    assert again == found
+    assert len(encoded) - number > number
 
 
 ADAPTER = dict(type='ChannelAdapter', steps=3)

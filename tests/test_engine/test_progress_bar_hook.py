@@ -11,6 +11,7 @@ import pytest
 from mmseg.registry import HOOKS
 
 from mmssp.engine.hooks import progress_bar_hook as module
+from mmssp.utils.progress import ProgressLines
 
 
 def screen(written: str) -> list[str]:
@@ -185,12 +186,69 @@ def test_next_run_does_not_see_the_bar_of_an_interrupted_one(
     assert screen(terminal.getvalue()) == ['']
 
 
-def test_nothing_is_written_to_what_is_no_terminal(hook, runner, streams):
+def test_what_is_no_terminal_gets_no_bar(hook, runner, streams):
     stream = streams.stderr = io.StringIO()
     hook.before_train(runner)
     run_train_iters(hook, runner, 3)
     hook.after_train(runner)
     assert stream.getvalue() == ''
+
+
+@pytest.fixture
+def piped(runner, streams, monkeypatch):
+    """The hook where stderr is a pipe, and the seconds that have gone by."""
+    streams.stderr = io.StringIO()
+    now = [0.0]
+    monkeypatch.setattr(
+        module, 'ProgressLines', partial(ProgressLines, clock=clock(now))
+    )
+    hook = HOOKS.build(dict(type='ProgressBarHook', quiet_seconds=10))
+    hook.before_run(runner)
+    return hook, now
+
+
+def clock(now: list[float]):
+    return lambda: now[0]
+
+
+def train_slowly(hook, runner, now, count, seconds):
+    for _ in range(count):
+        now[0] += seconds
+        hook.after_train_iter(runner, runner.iter, None, None)
+        runner.iter += 1
+
+
+def test_a_pipe_gets_a_line_after_some_seconds(piped, runner, capsys):
+    hook, now = piped
+    hook.before_train(runner)
+    train_slowly(hook, runner, now, 5, seconds=6)
+    assert capsys.readouterr().err.splitlines() == [
+        'train: 2 of 10, 0:00:12 gone, about 0:00:48 left',
+        'train: 4 of 10, 0:00:24 gone, about 0:00:36 left',
+    ]
+
+
+def test_a_pipe_gets_no_line_while_there_are_log_lines(piped, runner, capsys):
+    hook, now = piped
+    hook.before_train(runner)
+    for _ in range(5):
+        runner.logger.warning('loss 1.0')
+        train_slowly(hook, runner, now, 1, seconds=6)
+    assert capsys.readouterr().err == ''
+
+
+def test_a_pipe_is_told_of_validation_and_then_of_training(piped, runner, capsys):
+    hook, now = piped
+    hook.before_train(runner)
+    hook.before_val(runner)
+    now[0] += 10
+    hook.after_val_iter(runner, 0, None, None)
+    hook.after_val(runner)
+    train_slowly(hook, runner, now, 1, seconds=10)
+    val, train = capsys.readouterr().err.splitlines()
+    assert val.startswith('val: 1 of 3')
+    assert val.endswith('mIoU 61.7')
+    assert train.startswith('train: 1 of 10')
 
 
 def test_bar_can_be_forced(runner, streams):

@@ -1,15 +1,20 @@
 """The metric: records, gathering over processes, report file."""
 
 import json
+import logging
 import socket
+from collections.abc import Iterator
 
 import pytest
 import torch
 import torch.multiprocessing as mp
+from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 from pycocotools import mask as coco_mask
 
-META = dict(class_names={1: 'cat', 3: 'dog'})
+from mmssp.evaluation.results import read_results
+
+META = dict(class_names={1: 'cat', 3: 'dog'}, benchmark='pascal5i')
 
 
 def sample(index: int, class_id: int = 1, run: int = 0, size=(4, 4)) -> dict:
@@ -106,6 +111,45 @@ def test_departures_from_the_protocol_are_stored(tmp_path):
     report = json.loads((tmp_path / 'F.json').read_text())
     assert report['departures'] == ['seed: 0', 'bfloat16']
     assert (report['shots'], report['fold']) == (5, 2)
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What is logged."""
+    texts: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: texts.append(record.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield texts
+    logger.removeHandler(handler)
+
+
+def test_own_data_are_scored_without_a_protocol(said, tmp_path):
+    metric = build(departures=['bfloat16'], out_file=str(tmp_path / 'F.json'))
+    metric.dataset_meta = dict(META, benchmark=None)
+    for _ in range(2):
+        metric.process({}, [sample(0)])
+        metric.evaluate(1)
+    first, second = (text for text in said if 'mIoU' in text)
+    assert 'protocol' not in first + second
+    assert 'own data, no benchmark, 1 run(s)' in first
+    assert first.endswith('\nnote: bfloat16')
+    assert second.endswith('\nnote as above (1)')
+    assert read_results(tmp_path / 'F.json')['benchmark'] is None
+
+
+def test_departures_are_told_in_full_once(said):
+    metric = build(departures=['bfloat16', 'seed: 0'])
+    for departures in (['tiles'], ['tiles'], []):
+        metric.dataset_meta = dict(META, departures=departures)
+        metric.process({}, [sample(0)])
+        metric.evaluate(1)
+    first, second, third = (text for text in said if 'mIoU' in text)
+    for text, count in ((first, 3), (third, 2)):
+        assert text.count('departs from the protocol: ') == count
+    assert 'departs from the protocol: ' not in second
+    assert 'departs from the protocol as above (3)' in second
 
 
 def test_classes_never_drawn_count_as_the_protocol_says(tmp_path):

@@ -132,6 +132,12 @@ def test_departures_say_of_which_folds_they_are(folds):
     ]
 
 
+def test_folds_of_own_data_are_of_no_benchmark(folds):
+    assert mean_over_folds(folds)['benchmark'] == 'unknown'  # files of 0.1
+    own = {fold: dict(report, benchmark=None) for fold, report in folds.items()}
+    assert mean_over_folds(own)['benchmark'] is None
+
+
 def test_several_protocols_have_no_mean(folds, tmp_path):
     folds[2] = results(tmp_path, make_records(), protocol='hsnet')
     with pytest.raises(ValueError, match='several protocols'):

@@ -4,6 +4,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmssp.datasets import EpisodicDataset
+from mmssp.evaluation import FewShotIoUMetric
+from mmssp.models import SSPHead
 from mmssp.runtime.config import (
     episodic_datasets,
     few_shot_metric,
@@ -49,6 +52,39 @@ def test_missing_config_is_named(tmp_path):
         load_config(str(tmp_path / 'nowhere.py'))
 
 
+def test_configs_of_mmssp_are_bases_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = 'ssp_r50_pascal5i_1shot.py'
+    path = tmp_path / 'mine.py'
+    path.write_text(
+        f"_base_ = ['mmssp::{name}']\nmodel = dict(decode_head=dict(refine=True))\n"
+    )
+    cfg = load_config(str(path))
+    assert cfg.model.type == 'FewShotEncoderDecoder'
+    assert '_scope_' not in cfg.model
+    assert cfg.model.decode_head.refine is True
+    # by itself, and a part of one
+    assert load_config(f'mmssp::{name}').test_dataloader == cfg.test_dataloader
+    path.write_text("_base_ = 'mmssp::_base_/models/ssp_r50.py'\n")
+    assert load_config(str(path)).model.decode_head.type == 'SSPHead'
+    # other packages' are MMEngine's affair, as before
+    path.write_text("_base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'\n")
+    with pytest.raises(ValueError, match='mmdet is not installed'):
+        load_config(str(path))
+
+
+@pytest.mark.parametrize('way', ['base', 'itself'])
+def test_a_config_that_mmssp_has_not_is_named_with_the_closest(tmp_path, way):
+    path = 'mmssp::ssp_r5_pascal5i_1shot.py'
+    if way == 'base':
+        (tmp_path / 'mine.py').write_text(f"_base_ = '{path}'\n")
+        path = str(tmp_path / 'mine.py')
+    with pytest.raises((FileNotFoundError, ValueError)) as error:
+        load_config(path)
+    assert 'no config ssp_r5_pascal5i_1shot.py' in str(error.value)
+    assert 'ssp_r50_pascal5i_1shot.py' in str(error.value)
+
+
 def test_options_override_the_file(tmp_path):
     path = tmp_path / 'some.py'
     path.write_text('model = dict(depth=50)\n')
@@ -60,6 +96,61 @@ def test_wrapped_episodic_data_sets_are_found():
     cfg = Config(dict(train_dataloader=dict(dataset=dict(type='Rep', dataset=inner))))
     (found,) = episodic_datasets(cfg)
     assert found.shots == 5
+
+
+@pytest.mark.parametrize(
+    ('dataset', 'metric'),
+    [
+        ('EpisodicDataset', 'FewShotIoUMetric'),
+        ('mmseg.EpisodicDataset', 'mmssp.FewShotIoUMetric'),
+        (EpisodicDataset, FewShotIoUMetric),
+    ],
+)
+def test_types_may_have_a_scope_or_be_classes(dataset, metric):
+    cfg = config()
+    cfg.test_dataloader.dataset.type = dataset
+    cfg.test_evaluator.type = metric
+    set_episodes(cfg, 'test_dataloader', num_episodes=3)
+    assert cfg.test_dataloader.dataset.num_episodes == 3
+    assert few_shot_metric(cfg) is cfg.test_evaluator
+
+
+def test_a_config_in_python_style_is_read(tmp_path):
+    path = tmp_path / 'lazy.py'
+    path.write_text(
+        'from mmengine.config import read_base\n'
+        'from mmssp.datasets import EpisodicDataset\n'
+        'with read_base():\n'
+        '    from .part import test_evaluator\n'
+        'test_dataloader = dict(dataset=dict(type=EpisodicDataset, shots=1))\n'
+    )
+    (tmp_path / 'part.py').write_text(
+        'from mmssp.evaluation import FewShotIoUMetric\n'
+        'test_evaluator = dict(type=FewShotIoUMetric)\n'
+    )
+    cfg = load_config(str(path))
+    set_episodes(cfg, 'test_dataloader', num_episodes=3, shots=5)
+    assert cfg.test_dataloader.dataset.shots == 5
+    assert few_shot_metric(cfg).type is FewShotIoUMetric
+
+
+def test_a_tilde_is_the_home_in_the_file_and_in_options(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    path = tmp_path / 'some.py'
+    path.write_text(
+        "root = '~/data'\n"
+        "test_dataloader = dict(dataset=dict(data_root='~/data', note='a ~ b'))\n"
+        "parts = [dict(ann_file='~/a.txt'), ('~', '~~')]\n"
+    )
+    cfg = load_config(str(path), {'load_from': '~/iter_1.pth', 'x': '~not/'})
+    home = str(tmp_path)
+    assert cfg.test_dataloader.dataset.data_root == f'{home}/data'
+    assert cfg.test_dataloader.dataset.note == 'a ~ b'
+    assert cfg.parts[0].ann_file == f'{home}/a.txt'
+    assert list(cfg.parts[1]) == [home, '~~']
+    assert cfg.load_from == f'{home}/iter_1.pth'
+    # there is nobody of that name
+    assert cfg.x == '~not/'
 
 
 def test_options_that_nothing_takes_are_an_error():
@@ -168,3 +259,35 @@ def test_without_a_folder_nothing_is_drawn():
 def test_a_folder_without_a_hook_is_an_error():
     with pytest.raises(ValueError, match='no default_hooks.visualization'):
         show_episodes(other(), 'shown', 1)
+
+
+MINE = """
+from mmengine.config import read_base
+
+with read_base():
+    from .whole import *
+
+from mmssp.models import SSPHead
+
+model.update(decode_head=dict(type=SSPHead, refine=False))
+train_dataloader.update(batch_size=2)
+"""
+
+
+def test_a_python_style_config_takes_one_that_was_written_out_whole(tmp_path):
+    name = 'mmssp::ssp_r50_pascal5i_1shot.py'
+    load_config(name).dump(tmp_path / 'whole.py')
+    (tmp_path / 'mine.py').write_text(MINE)
+    mine, theirs = load_config(str(tmp_path / 'mine.py')), load_config(name)
+    assert mine.model.decode_head.type is SSPHead
+    assert mine.model.decode_head.refine is False
+    assert mine.train_dataloader.batch_size == 2
+    assert mine.test_dataloader == theirs.test_dataloader
+    assert mine.model.backbone == theirs.model.backbone
+
+
+def test_configs_as_modules_are_answered_with_the_way_there_is(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text(MINE.replace('.whole', 'mmssp.configs.ssp_r50_pascal5i_1shot'))
+    with pytest.raises(ValueError, match="_base_ = 'mmssp::NAME.py' takes one"):
+        load_config(str(path))

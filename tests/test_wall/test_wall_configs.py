@@ -260,7 +260,8 @@ def run_test(folder: Path, config: dict) -> None:
         '--out',
         str(out),
     ]
-    runpy.run_path(str(TOOLS / 'test.py'))['main']()
+    tool = runpy.run_path(str(TOOLS / 'test.py'))
+    tool['main'](tool['parse_args']())
     report = json.loads(out.read_text())
     assert report['episodes']
     assert 0 <= report['mIoU'] <= 100

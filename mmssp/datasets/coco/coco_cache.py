@@ -238,7 +238,10 @@ def _mask_names(images: Sequence[ImageOutlines]) -> list[str]:
     names = [str(PurePosixPath(i.file_name).with_suffix('.png')) for i in images]
     # a.jpg beside a.png; a.jpg beside A.jpg on a file system that sees no difference.
     if len({name.lower() for name in names}) < len(names):
-        names = [f'{image.id}.png' for image in images]
+        ids = [image.id for image in images]
+        # ids that are texts may be no names of files
+        numbers = ids if all(isinstance(i, int) for i in ids) else range(len(ids))
+        names = [f'{number}.png' for number in numbers]
     return names
 
 

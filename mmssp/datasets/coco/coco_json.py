@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
+from ...utils.files import any_system_path
 from ...utils.image_io import MAX_PIXELS
 from ...utils.json_files import read_json
+from .coco_habits import made_one
 
 BACKGROUND = 'background'
 CROWD_LABEL = 255
@@ -37,7 +39,7 @@ class Outline(NamedTuple):
 class ImageOutlines(NamedTuple):
     """One image of the JSON with all its annotations, in file order."""
 
-    id: int
+    id: int | str
     file_name: str
     height: int
     width: int
@@ -76,7 +78,7 @@ def load_json(ann_file: str | os.PathLike[str]) -> dict[str, Any]:
             f'{ann_file} has no list named {" or ".join(missing)}; found '
             f'{sorted(found) or type(content).__name__}. {_EXPECTED}'
         )
-    return content
+    return made_one(content)
 
 
 def _pack_polygons(item: dict[str, Any]) -> dict[str, Any]:
@@ -175,7 +177,7 @@ def read_outlines(
     """
     images = {}
     for item in content['images']:
-        number = _field(item, 'id', int, 'image', ann_file)
+        number = _field(item, 'id', (int, str), 'image', ann_file)
         what = f'image {number}'
         name = _field(item, 'file_name', str, what, ann_file)
         height = _field(item, 'height', int, what, ann_file)
@@ -190,16 +192,16 @@ def read_outlines(
                 'are read. Correct its height and width, or cut it into pieces.'
             )
         _check_inside(name, ann_file)
-        images[number] = ImageOutlines(number, name, height, width, [])
+        images[number] = ImageOutlines(number, any_system_path(name), height, width, [])
 
     drawable = False
     for item in content['annotations']:
         owner = item.get('image_id') if isinstance(item, dict) else None
-        image = images.get(owner) if isinstance(owner, int) else None
+        image = images.get(owner) if isinstance(owner, int | str) else None
         if image is None:
             raise ValueError(
-                f'{ann_file}: {_named(item)} belongs to image {owner!r}, which is not '
-                'among the "images".'
+                f'{ann_file}: {_named(item)} belongs to image {owner!r} '
+                f'({type(owner).__name__}), which is not among the "images".'
             )
         # The category may be missing in files that are no instance files at all.
         category = item.get('category_id')
@@ -208,8 +210,8 @@ def read_outlines(
         label = labels.get(category) if isinstance(category, int) else None
         if label is None:
             raise ValueError(
-                f'{ann_file}: {_named(item)} has the category id {category!r}; the '
-                f'"categories" have {list(labels)}.'
+                f'{ann_file}: {_named(item)} has the category id {category!r} '
+                f'({type(category).__name__}); the "categories" have {list(labels)}.'
                 + (f' {_EXPECTED}' if category is None else '')
             )
         if item.get('iscrowd') and label:
@@ -224,13 +226,19 @@ def read_outlines(
 
 
 def _field(
-    item: Any, key: str, kind: type, what: str, path: str | os.PathLike[str]
+    item: Any,
+    key: str,
+    kind: type | tuple[type, ...],
+    what: str,
+    path: str | os.PathLike[str],
 ) -> Any:
     value = item.get(key) if isinstance(item, dict) else None
     if not isinstance(value, kind) or isinstance(value, bool):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
         raise ValueError(
-            f'{path}: {what} needs the field "{key}" of type {kind.__name__}; found '
-            f'{str(item)[:200]}. {_EXPECTED}'
+            f'{path}: {what} needs the field "{key}" of type '
+            f'{" or ".join(own.__name__ for own in kinds)}; found a '
+            f'{type(value).__name__} in {str(item)[:200]}. {_EXPECTED}'
         )
     return value
 

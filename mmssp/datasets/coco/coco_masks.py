@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from .coco_habits import unnested
 from .coco_json import Outline
 
 COORDINATE_LIMIT = 1e6  # pixels; far beyond, pycocotools overflows without a word
@@ -19,7 +20,8 @@ def segmentation_rle(
     """One annotation's region as pycocotools' compressed RLE.
 
     Args:
-        segmentation: Polygons (each a flat x, y, x, y, … in pixels), or an RLE
+        segmentation: Polygons (each a flat x, y, x, y, … in pixels; see also
+            :func:`mmssp.datasets.coco.coco_habits.unnested`), or an RLE
             ``dict(size=[height, width], counts=list or str)``.
         height: Of the image, pixels.
         width: Of the image, pixels.
@@ -33,6 +35,7 @@ def segmentation_rle(
     """
     if isinstance(segmentation, dict):
         return _checked_rle(segmentation, height, width)
+    segmentation = unnested(segmentation)
     if segmentation is not None and not isinstance(segmentation, list):
         raise ValueError(
             f'segmentation is a {type(segmentation).__name__}; expected a list of '
@@ -55,6 +58,7 @@ def segmentation_rle(
 
 def count_degenerate(segmentation: list[Any] | dict[str, Any] | None) -> int:
     """How many parts cannot be drawn: polygons of fewer than 3 points, or nothing."""
+    segmentation = unnested(segmentation)
     if isinstance(segmentation, list) and segmentation:
         return sum(_is_degenerate(polygon) for polygon in segmentation)
     return 0 if segmentation else 1

@@ -3,6 +3,7 @@
 from ...runtime import DurableCheckpointHook, ExactResumeHook, FiniteLossHook
 from .cudnn_benchmark_hook import CudnnBenchmarkHook
 from .progress_bar_hook import ProgressBarHook
+from .untrained_score_hook import UntrainedScoreHook
 from .visualization_hook import FewShotVisualizationHook
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     'FewShotVisualizationHook',
     'FiniteLossHook',
     'ProgressBarHook',
+    'UntrainedScoreHook',
 ]

@@ -1,4 +1,4 @@
-"""A progress bar with the time left, on terminals."""
+"""A progress bar with the time left on terminals, a line now and then elsewhere."""
 
 import logging
 import sys
@@ -13,7 +13,7 @@ from mmseg.registry import HOOKS
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from ...utils.progress import progress_bar
+from ...utils.progress import QUIET_SECONDS, ProgressLines, progress_bar
 
 
 @HOOKS.register_module()
@@ -22,10 +22,11 @@ class ProgressBarHook(Hook):
 
     In validation and testing, also the mIoU of this process's episodes so far.
 
-    On the main process, on stderr, if that is a terminal: log files and pipes stay as
-    they are. Log lines, warnings and tracebacks appear where the bar was, and the bar
-    below them. A validation within a training has the bar to itself, then the
-    training's is back. Nothing is left of it in the end, however that comes.
+    On the main process, on stderr, if that is a terminal; log files and pipes get a line
+    when nothing else has been logged for some seconds. Log lines, warnings and tracebacks
+    appear where the bar was, and the bar below them. A validation within a training has
+    the bar to itself, then the training's is back. Nothing is left of it in the
+    end, however that comes.
 
     The columns are rich's, for their running estimate of the speed, which a resumed
     training needs. Its live display is not used: it cannot see mmengine's log lines,
@@ -37,6 +38,7 @@ class ProgressBarHook(Hook):
         refresh_seconds: Redraw at most that often.
         estimate_seconds: The time left is judged by the speed of that long; pauses for
             validation count.
+        quiet_seconds: Without a terminal: a line after so long without one.
     """
 
     # After the hooks that log, so that the bar is back at once.
@@ -50,11 +52,14 @@ class ProgressBarHook(Hook):
         force: bool = False,
         refresh_seconds: float = 0.1,
         estimate_seconds: float = 600.0,
+        quiet_seconds: float = QUIET_SECONDS,
     ) -> None:
         self.force = force
         self.refresh_seconds = refresh_seconds
         self.estimate_seconds = estimate_seconds
+        self.quiet_seconds = quiet_seconds
         self._bars: list[Progress] = []
+        self._lines: list[ProgressLines] = []
         self._drawn_at = 0.0
 
     def before_run(self, runner: Runner) -> None:
@@ -62,6 +67,9 @@ class ProgressBarHook(Hook):
         if self._bars:
             self._bars.clear()
             self._line.close()
+        self._lines.clear()
+        runner.logger.removeFilter(self._heard)
+        runner.logger.addFilter(self._heard)
 
     def before_train(self, runner: Runner) -> None:
         """Start at the iteration that training resumes from."""
@@ -100,9 +108,15 @@ class ProgressBarHook(Hook):
             task = self._bars[-1].task_ids[0]
             self._bars[-1].update(task, advance=1, score=_running_score(runner, mode))
             self._draw()
+        elif self._lines:
+            done = runner.iter + 1 if mode == 'train' else batch_idx + 1
+            self._lines[-1].update(done, _running_score(runner, mode))
 
     def _start(self, runner: Runner, name: str, total: int, done: int = 0) -> None:
-        if not is_main_process() or not (self.force or sys.stderr.isatty()):
+        if not is_main_process():
+            return
+        if not (self.force or sys.stderr.isatty()):
+            self._lines.append(ProgressLines(name, total, done, self.quiet_seconds))
             return
         if not self._bars:
             self._line = StatusLine(runner.logger)
@@ -117,6 +131,8 @@ class ProgressBarHook(Hook):
         self._draw(now=True)
 
     def _stop(self) -> None:
+        if self._lines:
+            self._lines.pop()
         if not self._bars:
             return
         self._bars.pop()
@@ -124,6 +140,11 @@ class ProgressBarHook(Hook):
             self._draw(now=True)
         else:
             self._line.close()
+
+    def _heard(self, record: logging.LogRecord) -> bool:
+        for lines in self._lines:
+            lines.heard()
+        return True
 
     def _draw(self, now: bool = False) -> None:
         waited = time.monotonic() - self._drawn_at

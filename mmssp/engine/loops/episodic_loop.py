@@ -28,6 +28,7 @@ from ...models.decode_heads.matching_head import MatchingHead, State
 from ...models.segmentors import FewShotEncoderDecoder
 from ...utils.memory import free_memory, processes_sharing
 from ...utils.precision import autocast_dtype
+from ...utils.shared_memory import share_from_worker
 from .episode_plan import Waiting, plan_visits, share, support_keys
 from .image_views import ImageViews, Visit
 
@@ -41,15 +42,17 @@ class Query:
 
     Attributes:
         items: Its episodes.
-        features: (1,C,h,w).
-        size: (H, W) of the image as it was encoded.
+        features: (1,C,h,w) of each view.
+        sizes: (H, W) of each view as it was encoded.
+        size: (H, W) of the image.
         truths: Label → (H',W') uint8, 1 the class.
         infos: Label → what else the pipeline gave.
         image: (3,H,W) uint8 as it was loaded, if it will be refined.
     """
 
     items: tuple[int, ...]
-    features: Tensor
+    features: list[Tensor]
+    sizes: list[tuple[int, int]]
     size: tuple[int, int]
     truths: dict[int, Tensor]
     infos: dict[int, dict[str, Any]]
@@ -60,7 +63,7 @@ class Query:
         """Bytes that it holds."""
         image = 0 if self.image is None else self.image.nbytes
         truths = sum(truth.nbytes for truth in self.truths.values())
-        return self.features.nbytes + truths + image
+        return sum(own.nbytes for own in self.features) + truths + image
 
 
 class _EpisodicLoop(BaseLoop):
@@ -266,7 +269,7 @@ class _Episodes:
             self.paths[visit.image] = view['img_path']
             features = None
             if visit.labels:
-                features, _ = self._encode(view['support'])
+                features = self._encode(self._normalised(view['support']))
                 yield from self._add_support(visit, features, view['support_masks'])
             if visit.items:
                 query = self._query(view, features)
@@ -288,39 +291,50 @@ class _Episodes:
         return DataLoader(
             ImageViews(self.dataset, visits),
             batch_size=None,
-            collate_fn=_as_it_is,
+            collate_fn=share_from_worker,
             num_workers=own.num_workers,
             prefetch_factor=own.prefetch_factor,
             pin_memory=own.pin_memory or self.device.type == 'cuda',
             multiprocessing_context=own.multiprocessing_context,
         )
 
-    def _encode(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Features (1,C,h,w) of an image (3,H,W) uint8, and its size."""
-        dtype = self.loop.dtype
+    def _normalised(self, image: Tensor) -> Tensor:
+        """(1,3,H,W) float of an image (3,H,W) uint8."""
         image = image.to(self.device, non_blocking=True)
-        image = self.model.data_preprocessor.normalise(image)[None]
+        normalised: Tensor = self.model.data_preprocessor.normalise(image)[None]
+        return normalised
+
+    def _encode(self, image: Tensor) -> Tensor:
+        """Features (1,C,h,w) of an image (1,3,H,W)."""
+        dtype = self.loop.dtype
         if self.loop.channels_last:
             image = image.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
-            features = self.encoder(image)
-        return features, (image.shape[-2], image.shape[-1])
+            return self.encoder(image)
 
-    def _query(self, view: dict[str, Any], features: Tensor | None) -> Query:
-        if features is None or view['query'] is not True:
-            features, size = self._encode(view['query'])
+    def _query(self, view: dict[str, Any], as_support: Tensor | None) -> Query:
+        loaded = view['support' if view['query'] is True else 'query']
+        height, width = loaded.shape[-2:]
+        sizes = [(height, width)]
+        if as_support is not None and view['query'] is True and self.model.tta is None:
+            features = [as_support]
         else:
-            size = tuple(view['support'].shape[-2:])
-        image = None
-        if self.model.refiner is not None:
-            image = view['support' if view['query'] is True else 'query']
+            image = self._normalised(loaded)
+            seen = self.model.query_views(image)
+            sizes = [(own.shape[-2], own.shape[-1]) for own in seen]
+            known = as_support if view['query'] is True else None
+            features = [
+                known if known is not None and own is image else self._encode(own)
+                for own in seen
+            ]
         return Query(
             view['visit'].items,
             features,
-            size,
+            sizes,
+            (height, width),
             view['truths'],
             view['query_infos'],
-            image,
+            loaded if self.model.refiner is not None else None,
         )
 
     def _add_support(
@@ -339,14 +353,19 @@ class _Episodes:
     def _match(self, query: Query) -> Iterator[tuple[int, Any]]:
         """All episodes of a query."""
         head = self.model.decode_head
-        prepared = head.prepare(query.features)
+        prepared = [head.prepare(features) for features in query.features]
         image = query.image
         if image is not None:
             image = self.model.data_preprocessor.normalise(image.to(self.device))
         for item in query.items:
             episode = self.episodes[item]
             shots = [self.states[key] for key in support_keys(episode)]
-            logits = head.match_state(prepared, head.combine(shots))
+            support = head.combine(shots)
+            logits = self.model.of_views(
+                [head.match_state(own, support) for own in prepared],
+                query.sizes,
+                query.size,
+            )
             sample = self.dataset.query_sample(
                 item,
                 dict(
@@ -359,10 +378,6 @@ class _Episodes:
             for key in self.waiting.used(episode):
                 del self.states[key]
             yield item, sample
-
-
-def _as_it_is(view: Any) -> Any:
-    return view
 
 
 def _why_not(model: torch.nn.Module, dataset: Any) -> str | None:

@@ -62,11 +62,11 @@ BAD = {
     ),
     'unknown category': (
         content([annotation([box(0, 0, 5, 5)], 8)]),
-        r'annotation 108 has the category id 8; .*\[3, 7, 9\]',
+        r'annotation 108 has the category id 8 .int.; .*\[3, 7, 9\]',
     ),
     'no size': (changed('images', height=None), 'image 1 needs the field "height"'),
     'impossible size': (changed('images', width=0), 'image 1 has the size 20x0'),
-    'text as id': (changed('images', id='1'), 'needs the field "id" of type int'),
+    'fraction as id': (changed('images', id=1.5), 'field "id" of type int or str'),
     'no file name': (changed('images', file_name=None), 'needs the field "file_name"'),
     'image twice': (content(images=content()['images'] * 2), 'image id 1 occurs twice'),
     'category twice': (content(categories=CATEGORIES * 2), 'name .cup. occurs twice'),
@@ -97,9 +97,9 @@ BAD = {
         changed('annotations', segmentation=[list('abcdef')]),
         'image a.jpg: annotation 103: a polygon holds something else',
     ),
-    'polygon not nested': (
-        changed('annotations', segmentation=box(0, 0, 5, 5)),
-        'must be a flat list .* inside the list of polygons',
+    'polygon with a text': (
+        changed('annotations', segmentation=[[0, 0, 5, 'a', 5, 5]]),
+        'holds something else than numbers|annotations',
     ),
     'odd polygon': (
         changed('annotations', segmentation=[[0, 0, 5, 0, 5, 5, 2]]),
