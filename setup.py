@@ -83,7 +83,10 @@ setup(
     install_requires=requirements('runtime'),
     extras_require={
         name: requirements(name)
-        for name in ('onedl', 'mim', 'demo', 'web', 'ray', 'tests', 'docs')
+        for name in (
+            *('onedl', 'mim', 'demo', 'lite', 'refine', 'transformers', 'lora'),
+            *('web', 'ray', 'export', 'tests', 'docs'),
+        )
     },
     zip_safe=False,
 )

@@ -123,7 +123,7 @@ class ChannelAdapter(Adapter):
     def __repr__(self) -> str:
         return f'ChannelAdapter(steps={self.steps})'
 
-    def adapt(self, model, shots):
+    def adapt(self, model, shots, budget=None, before=None):
         assert not any(p.requires_grad for p in model.parameters())
         assert not model.training
         if self.spoils == 'parameter':
@@ -183,3 +183,38 @@ class RedRefiner(Refiner):
             return probability * np.nan
         red = image[..., 0].astype(np.float32) - image[..., 1:].mean(-1)
         return probability + red / 255
+
+
+@MODELS.register_module(force=True)
+class TwoLevels(nn.Module):
+    """Two levels, of stride 4 and 16, of which the second comes of the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.early = nn.Conv2d(3, 8, 4, stride=4)
+        self.late = nn.Conv2d(8, 16, 4, stride=4)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        fine = self.early(image)
+        return fine, self.late(fine.relu())
+
+
+@MODELS.register_module(force=True)
+class PlacedBackbone(nn.Module):
+    """Patches of 8 pixels that know where they are, as transformers do.
+
+    Args:
+        channels: Of the features.
+        strength: Of what is added for the row and the column.
+    """
+
+    def __init__(self, channels: int = 8, strength: float = 1.0) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, channels, 8, stride=8)
+        self.place = nn.Parameter(strength * torch.randn(channels, 2))
+
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        found = self.conv(image)
+        row, column = (torch.linspace(-1, 1, size) for size in found.shape[-2:])
+        by_row, by_column = self.place.T[..., None, None]
+        return (found + by_row * row[:, None] + by_column * column,)

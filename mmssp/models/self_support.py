@@ -47,6 +47,12 @@ class SelfSupportOptions:
             query's own has the rest.
         global_background_weight: Share of the one self-support background prototype;
             the adaptive one has the rest.
+        adaptive_foreground_weight: Share of an adaptive self-support foreground (ASFP) in
+            the query's own foreground prototype; the one of all confident pixels has the
+            rest. The paper's ablation has it, its method has none.
+        background_support_weight: Share of the support's background prototype in stage
+            1; the query's own has the rest. The published method has none of it, and 1
+            leaves self-support to the foreground.
         refine_weights: Shares of the support's, stage 1's and the new prototypes in the
             second pass.
         refine_logit_weight: Share of the second pass in the final logits; stage 1 has
@@ -69,6 +75,8 @@ class SelfSupportOptions:
     affinity_temperature: float = 2.0
     support_weight: float = 0.5
     global_background_weight: float = 0.3
+    adaptive_foreground_weight: float = 0.0
+    background_support_weight: float = 0.0
     refine_weights: tuple[float, float, float] = (0.5, 0.2, 0.3)
     refine_logit_weight: float = 0.7
     affinity: AffinityKind = 'auto'
@@ -86,6 +94,8 @@ class SelfSupportOptions:
             'background_threshold',
             'support_weight',
             'global_background_weight',
+            'adaptive_foreground_weight',
+            'background_support_weight',
             'refine_logit_weight',
         ):
             number(name, getattr(self, name), 0, 1)
@@ -101,19 +111,34 @@ class SelfSupportOptions:
 
 
 class PreparedQuery(NamedTuple):
-    """Query features (B,C,h,w), the same of unit length, and their pixels' affinity."""
+    """Query features (B,C,h,w), the same of unit length, and their pixels' affinity.
+
+    Attributes:
+        features: As the backbone gives them.
+        unit: Of unit length over C.
+        affinity: Of all pairs of pixels.
+        between: Of unit length, to be compared with other images; None for ``unit``.
+        groups: (B,P,hw) of 0. and 1., the clusters over which logits are averaged; None
+            for none.
+    """
 
     features: Tensor
     unit: Tensor
     affinity: DenseAffinity | SparseAffinity | BatchedAffinity
+    between: Tensor | None = None
+    groups: Tensor | None = None
 
 
 class SelfSupport(NamedTuple):
-    """Prototypes of a query's own: (B,C), and (B,C,h,w), one for each pixel."""
+    """Prototypes of a query's own: (B,C), or (B,C,h,w), one for each pixel.
+
+    The sums are those that adaptive ones were made of; None where there are none.
+    """
 
     foreground: Tensor
     background: Tensor
-    sums: WeightedSums
+    foreground_sums: WeightedSums | None
+    background_sums: WeightedSums | None
 
 
 def prepare(features: Tensor, options: SelfSupportOptions) -> PreparedQuery:
@@ -145,14 +170,17 @@ def match(
     foreground: Tensor,
     background: Tensor,
     options: SelfSupportOptions,
+    counts: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Logits of queries against the prototypes of their supports.
 
     Args:
         query: Of B queries.
-        foreground: P_f (B,C), of the supports.
-        background: P_b (B,C).
+        foreground: P_f (B,C), of the supports, or (B,C,h,w), of each pixel's own.
+        background: P_b, likewise.
         options: The constants.
+        counts: (B,h,w) bool, where the first guess may find foreground; see
+            :func:`bounded`.
 
     Returns:
         Logits (B,2,h,w), background first: ``baseline`` (first guess), ``stage1`` (after
@@ -162,33 +190,46 @@ def match(
     def logits(fg: Tensor, bg: Tensor) -> Tensor:
         return similarity_logits(query.unit, fg, bg, options.similarity_scale)
 
-    baseline = logits(foreground, background)
+    between = query.unit if query.between is None else query.between
+    baseline = bounded(
+        similarity_logits(between, foreground, background, options.similarity_scale),
+        counts,
+    )
     own = self_support(query, baseline, options)
-    fg1 = _mixed(foreground, own.foreground, options)
-    bg1 = own.background
+    fg1, bg1 = _mixed(foreground, background, own, options)
     stage1 = logits(fg1, bg1)
     if not options.refine:
         return dict(final=stage1, stage1=stage1, baseline=baseline)
 
-    own = self_support(query, stage1, options, own.sums)
+    own = self_support(query, stage1, options, own)
     from_support, from_stage1, from_own = options.refine_weights
-    fg2 = (
-        from_support * foreground
-        + from_stage1 * fg1
-        + from_own * _mixed(foreground, own.foreground, options)
-    )
-    bg2 = from_stage1 * bg1 + from_own * own.background
-    bg2 = bg2 + from_support * background[..., None, None]
+    fg_own, bg_own = _mixed(foreground, background, own, options)
+    fg2 = _total(from_support * foreground, from_stage1 * fg1, from_own * fg_own)
+    bg2 = _total(from_stage1 * bg1, from_own * bg_own, from_support * background)
     share = options.refine_logit_weight
     final = share * logits(fg2, bg2) + (1 - share) * stage1
     return dict(final=final, stage1=stage1, baseline=baseline)
+
+
+def bounded(logits: Tensor, counts: Tensor | None) -> Tensor:
+    """Logits where foreground is no more likely than background but where it may be.
+
+    Args:
+        logits: (B,2,h,w), background first.
+        counts: (B,h,w) bool; None for everywhere.
+    """
+    if counts is None:
+        return logits
+    background, foreground = logits.unbind(1)
+    foreground = torch.where(counts, foreground, torch.minimum(foreground, background))
+    return torch.stack([background, foreground], dim=1)
 
 
 def self_support(
     query: PreparedQuery,
     logits: Tensor,
     options: SelfSupportOptions,
-    before: WeightedSums | None = None,
+    before: SelfSupport | None = None,
 ) -> SelfSupport:
     """Prototypes from the pixels that a query is sure of (SSFP, SSBP, ASBP; §3.2, §3.3).
 
@@ -196,17 +237,34 @@ def self_support(
         query: Of B queries.
         logits: (B,2,h,w) that say what it is sure of.
         options: The constants.
-        before: Sums of an earlier pass over the same queries, to start from.
+        before: An earlier pass over the same queries, from whose sums to start.
     """
     fg, bg = _confident(logits, options)
-    sums = query.affinity.sums(bg, before)
-    one = self_support_prototype(query.features, bg)[..., None, None]
-    adaptive = sums.means().unflatten(2, query.features.shape[-2:])
-    return SelfSupport(
-        foreground=self_support_prototype(query.features, fg),
-        background=torch.lerp(adaptive, one, options.global_background_weight),
-        sums=sums,
+    foreground, foreground_sums = _own(
+        query,
+        fg,
+        1 - options.adaptive_foreground_weight,
+        before and before.foreground_sums,
     )
+    background, background_sums = _own(
+        query, bg, options.global_background_weight, before and before.background_sums
+    )
+    return SelfSupport(foreground, background, foreground_sums, background_sums)
+
+
+def _own(
+    query: PreparedQuery,
+    chosen: Tensor,
+    share_of_one: float,
+    before: WeightedSums | None,
+) -> tuple[Tensor, WeightedSums | None]:
+    """A prototype of chosen pixels, or of each pixel's own by affinity to them."""
+    one = self_support_prototype(query.features, chosen)
+    if share_of_one == 1:
+        return one, None
+    sums = query.affinity.sums(chosen, before)
+    adaptive = sums.means().unflatten(2, query.features.shape[-2:])
+    return torch.lerp(adaptive, one[..., None, None], share_of_one), sums
 
 
 def explain(
@@ -214,14 +272,16 @@ def explain(
     foreground: Tensor,
     background: Tensor,
     options: SelfSupportOptions,
+    counts: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """What the last self-support pass of one query saw.
 
     Args:
         query: Of one query.
-        foreground: P_f (1,C), of its supports.
-        background: P_b (1,C).
+        foreground: P_f (1,C), of its supports, or (1,C,h,w), of each pixel's own.
+        background: P_b, likewise.
         options: The constants.
+        counts: As for :func:`match`.
 
     Returns:
         Maps (1,h,w): ``first_guess`` and ``final``, the logit of the probability of
@@ -231,7 +291,7 @@ def explain(
         ``similarity_background``, cosine with the support's foreground prototype, the
         query's own, and each pixel's own background.
     """
-    logits = match(query, foreground, background, options)
+    logits = match(query, foreground, background, options, counts)
     guess = logits['stage1'] if options.refine else logits['baseline']
     size = query.features.shape[-2:]
     own = self_support(query, guess, options)
@@ -259,5 +319,25 @@ def _confident(logits: Tensor, options: SelfSupportOptions) -> tuple[Tensor, Ten
     )
 
 
-def _mixed(support: Tensor, own: Tensor, options: SelfSupportOptions) -> Tensor:
-    return options.support_weight * support + (1 - options.support_weight) * own
+def _mixed(
+    foreground: Tensor,
+    background: Tensor,
+    own: SelfSupport,
+    options: SelfSupportOptions,
+) -> tuple[Tensor, Tensor]:
+    """Foreground and background of the support and of the query's own."""
+    share = options.support_weight
+    fg = _total(share * foreground, (1 - share) * own.foreground)
+    share = options.background_support_weight
+    if share == 0:
+        return fg, own.background
+    return fg, _total(share * background, (1 - share) * own.background)
+
+
+def _total(*prototypes: Tensor) -> Tensor:
+    """The sum of prototypes (B,C) and of maps (B,C,h,w) of them."""
+    if any(each.dim() == 4 for each in prototypes):
+        prototypes = tuple(
+            each if each.dim() == 4 else each[..., None, None] for each in prototypes
+        )
+    return sum(prototypes[1:], prototypes[0])

@@ -7,6 +7,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmssp.models import MatchingHead
+from mmssp.models.positional_debiasing import Encoder
 
 CHANNELS = 6
 HEADS = {
@@ -14,6 +15,50 @@ HEADS = {
     'SSP, refined': dict(type='SSPHead', refine=True),
     'SSP, dense': dict(type='SSPHead', refine=True, affinity='dense'),
     'baseline': dict(type='BaselineHead'),
+    'adaptive foreground': dict(
+        type='SSPHead', refine=True, adaptive_foreground_weight=0.5
+    ),
+    'background of the support': dict(
+        type='SSPHead', refine=True, background_support_weight=0.5
+    ),
+    'foreground alone': dict(type='SSPHead', background_support_weight=1.0),
+    'parts': dict(type='BaselineHead', memory=dict(type='PartPrototypes', parts=3)),
+    'parts and self-support': dict(
+        type='SSPHead',
+        refine=True,
+        memory=dict(type='PartPrototypes', parts=3, background_parts=1, whole=0.8),
+    ),
+    'each shot, softly': dict(
+        type='SSPHead',
+        memory=dict(
+            type='PartPrototypes', parts=1, background_parts=1, temperature=5.0
+        ),
+    ),
+    'pixels': dict(
+        type='SSPHead', similarity_scale=20.0, memory=dict(type='PixelPrototypes')
+    ),
+    'whitened': dict(
+        type='SSPHead', refine=True, memory=dict(type='WhitenedPrototypes')
+    ),
+    'tokens': dict(type='BaselineHead', memory=dict(type='SupportTokens')),
+    'reverse check': dict(
+        type='SSPHead',
+        refine=True,
+        memory=dict(type='SupportTokens', compared='mean', reverse_check=True),
+    ),
+    'grouped': dict(type='BaselineHead', grouping=dict(type='QueryClusters')),
+    'SSP, grouped': dict(
+        type='SSPHead', grouping=dict(type='QueryClusters', clusters=4, weight=0.5)
+    ),
+    'debiased': dict(
+        type='BaselineHead', debiasing=dict(type='PositionalDebiasing', directions=2)
+    ),
+    'SSP, debiased': dict(
+        type='SSPHead',
+        refine=True,
+        debiasing=dict(type='PositionalDebiasing', directions=2),
+        grouping=dict(type='QueryClusters', clusters=4),
+    ),
     'of varying size': dict(type='TokenHead'),
     'learned': dict(type='ScaledHead'),
 }
@@ -22,7 +67,19 @@ STAGES = {'final', 'stage1', 'baseline'}
 
 @pytest.fixture(params=HEADS)
 def head(request) -> MatchingHead:
-    return MODELS.build(dict(HEADS[request.param], in_channels=CHANNELS))
+    return build(request.param)
+
+
+def build(name: str) -> MatchingHead:
+    """A head that is told of the place by features of its own."""
+    head = MODELS.build(dict(HEADS[name], in_channels=CHANNELS))
+    head.attach(Encoder(placed, lambda: ()))
+    return head
+
+
+def placed(size: tuple[int, int]) -> Tensor:
+    rng = torch.Generator().manual_seed(1)
+    return torch.randn(1, CHANNELS, *size, generator=rng)
 
 
 def batch(episodes=2, shots=3, size=(5, 6), dtype=torch.float32) -> tuple[Tensor, ...]:
@@ -170,13 +227,15 @@ def test_a_head_without_its_two_steps_cannot_be_made():
 
 
 @pytest.mark.parametrize(
-    'name', ['SSP, dense', 'baseline', 'of varying size', 'learned']
+    'name',
+    ['SSP, dense', 'baseline', 'of varying size', 'learned']
+    + ['parts', 'tokens', 'grouped', 'debiased'],
 )
 def test_an_exporter_can_take_it(name):
     class Match(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.head = MODELS.build(dict(HEADS[name], in_channels=CHANNELS))
+            self.head = build(name)
 
         def forward(self, query, support, masks):
             return self.head.match(query, support, masks)['final']
@@ -184,6 +243,7 @@ def test_an_exporter_can_take_it(name):
     query, support, _, masks = batch()
     model = Match().eval()
     with torch.no_grad():
+        expected = model(query, support, masks)
         exported = torch.export.export(model, (query, support, masks)).module()
-        found, expected = exported(query, support, masks), model(query, support, masks)
+        found = exported(query, support, masks)
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-6)

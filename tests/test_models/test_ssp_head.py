@@ -144,6 +144,71 @@ def test_supports_of_different_sizes_match_the_oracle():
         assert losses[name].item() == pytest.approx(value, rel=1e-6)
 
 
+def test_an_adaptive_foreground_agrees_with_the_slow_one():
+    rng = np.random.default_rng(0)
+    query = rng.normal(size=(6, 4, 4))
+    support, mask = rng.normal(size=(6, 3, 5)), make_mask(rng, 'random', (24, 40))
+    model = head(adaptive_foreground_weight=0.4)
+    model.channels = 6
+    found = model.match(
+        *(torch.tensor(x)[None] for x in (query, support[None], mask[None]))
+    )
+    matched = ssp_oracle.match(query, [support], [mask])
+    guess = matched['baseline']
+    ssfp, ssbp, asbp = ssp_oracle.self_support(query, guess)
+    # the background of exchanged logits, and of the threshold that is foreground's
+    pixels = query.reshape(6, -1).T
+    chosen = pixels[ssp_oracle.chosen(ssp_oracle.softmax(guess)[1], 0.7)]
+    asfp = np.zeros_like(pixels)
+    for i, pixel in enumerate(pixels):
+        cosines = np.array([2 * ssp_oracle.cosine(pixel, other) for other in chosen])
+        asfp[i] = ssp_oracle.softmax(cosines) @ chosen
+    own = 0.6 * ssfp[:, None, None] + 0.4 * asfp.T.reshape(6, 4, 4)
+    p_f = 0.5 * ssp_oracle.pool(support, mask == 1)[:, None, None] + 0.5 * own
+    p_b = 0.3 * ssbp[:, None, None] + 0.7 * asbp
+    for side, prototypes in enumerate((p_b, p_f)):
+        expected = [
+            [
+                10 * ssp_oracle.cosine(query[:, y, x], prototypes[:, y, x])
+                for x in range(4)
+            ]
+            for y in range(4)
+        ]
+        np.testing.assert_allclose(found['stage1'][0, side], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize('refine', [False, True])
+def test_self_support_of_the_foreground_alone_leaves_the_background(refine):
+    inputs = random_batch()
+    inputs.pop('query_mask')
+    found = head(background_support_weight=1.0, refine=refine).match(**inputs)
+    logits = found['stage1'][:, 0]
+    torch.testing.assert_close(logits, found['baseline'][:, 0])
+    assert not torch.allclose(found['stage1'][:, 1], found['baseline'][:, 1])
+
+
+def test_nothing_of_the_query_is_the_baseline():
+    inputs = random_batch()
+    inputs.pop('query_mask')
+    options = dict(support_weight=1.0, background_support_weight=1.0)
+    found = head(**options, refine=True).match(**inputs)
+    for stage in ('stage1', 'final'):
+        torch.testing.assert_close(found[stage], found['baseline'])
+
+
+def test_one_background_prototype_needs_no_affinity(monkeypatch):
+    def refuse(*_):
+        raise AssertionError('affinity was asked for')
+
+    for kind in ('SparseAffinity', 'DenseAffinity'):
+        monkeypatch.setattr(f'mmssp.models.affinity.{kind}.sums', refuse)
+    inputs = random_batch()
+    inputs.pop('query_mask')
+    head(global_background_weight=1.0, refine=True).match(**inputs)
+    with pytest.raises(AssertionError, match='asked for'):
+        head(global_background_weight=0.9).match(**inputs)
+
+
 def random_batch(shots: int = 2, size: int = 6) -> dict:
     torch.manual_seed(0)
     return dict(

