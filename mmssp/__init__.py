@@ -1,18 +1,18 @@
 """mmssp: few-shot semantic segmentation for MMSegmentation.
 
-Importing the package registers all its components in mmseg's registries.
+Importing the package registers all its components in mmseg's registries; mmssp's own
+commands do it when they know their options.
 """
 
 import sys
+from typing import TYPE_CHECKING
 
+from ._components import load_components, options_first
 from ._moved import MovedFinder
 from ._threads import wait_passively
-from .utils.dependencies import check_dependencies, quiet_imports
 from .version import __version__
 
-wait_passively()
-with quiet_imports():
-    check_dependencies()
+if TYPE_CHECKING:
     from . import (
         datasets,
         engine,
@@ -22,6 +22,10 @@ with quiet_imports():
         runtime,
         visualization,
     )
+
+wait_passively()
+if not options_first():
+    load_components()
 
 sys.meta_path.append(MovedFinder())
 

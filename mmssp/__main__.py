@@ -3,6 +3,8 @@
 import sys
 
 import mmssp
+from mmssp._components import load_components
+from mmssp.arguments.predict_options import parse_args
 
 USAGE = """\
 usage: python -m mmssp predict --support DIR|JSON --input PATH … --output DIR
@@ -21,9 +23,11 @@ def main() -> None:
     elif words and words[0] == '--version':
         print(mmssp.__version__)
     elif words and words[0] == 'predict':
-        from mmssp.apis.folder import cli
+        args = parse_args(words[1:], prog='python -m mmssp predict')
+        load_components()
+        from mmssp.apis.folder.cli import predict
 
-        cli.main(words[1:], prog='python -m mmssp predict')
+        predict(args)
     else:
         if words:
             print(f'there is no command {words[0]!r}', file=sys.stderr)

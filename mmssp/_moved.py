@@ -1,7 +1,9 @@
-"""Modules that have another name since 0.1: importing the old one says the new one."""
+"""Modules with another name since 0.1: the old one gives them, and says the new one."""
 
+import warnings
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -50,14 +52,29 @@ class MovedFinder(MetaPathFinder):
         path: Sequence[str] | None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        """None for all other names.
-
-        Raises:
-            ModuleNotFoundError: For an old name; it says the new one.
-        """
+        """None for all other names."""
         new = MOVED.get(fullname.removeprefix('mmssp.'))
         if new is None or not fullname.startswith('mmssp.'):
             return None
-        raise ModuleNotFoundError(
-            f'{fullname} is called mmssp.{new} now', name=fullname
+        return ModuleSpec(fullname, _Moved(f'mmssp.{new}'))
+
+
+class _Moved(Loader):
+    """Gives the module of another name, which keeps what it says of itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.spec: ModuleSpec | None = None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = import_module(self.name)
+        self.spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        old, module.__spec__ = module.__spec__, self.spec
+        warnings.warn(
+            f'{old.name if old else "?"} is called {self.name} now',
+            FutureWarning,
+            stacklevel=2,
         )

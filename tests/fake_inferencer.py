@@ -45,6 +45,7 @@ class FakeInferencer:
             scores={n: float(v.max()) for n, v in zip(self.names, values, strict=True)},
             threshold=self.threshold if threshold is None else threshold,
             presence_threshold=self.presence_threshold,
+            doubt=float(values.max()),
         )
 
     def predict_batch(self, images: list, *, threshold: float | None = None) -> list:

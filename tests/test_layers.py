@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / 'mmssp'
 LAYERS = (
     'utils',
     'protocols',
+    'arguments',
     'runtime',
     'visualization',
     'datasets',
@@ -63,7 +65,15 @@ def test_no_two_files_have_one_name():
 
 
 @pytest.mark.parametrize('old', MOVED)
-def test_old_module_says_its_new_name(old):
-    importlib.import_module(f'mmssp.{MOVED[old]}')
-    with pytest.raises(ModuleNotFoundError, match=f'mmssp.{MOVED[old]} now'):
-        importlib.import_module(f'mmssp.{old}')
+def test_an_old_name_gives_the_module_and_says_the_new_one(old, monkeypatch):
+    module = importlib.import_module(f'mmssp.{MOVED[old]}')
+    monkeypatch.delitem(sys.modules, f'mmssp.{old}', raising=False)
+    with pytest.warns(FutureWarning, match=f'mmssp.{MOVED[old]} now'):
+        found = importlib.import_module(f'mmssp.{old}')
+    assert found is module
+    assert module.__name__ == module.__spec__.name == f'mmssp.{MOVED[old]}'
+
+
+def test_a_name_that_never_was_is_not_found():
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module('mmssp.apis.support_filez')

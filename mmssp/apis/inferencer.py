@@ -1,39 +1,54 @@
 """Show a few labelled images once, then segment any number of others."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from torch import Tensor
 
-from ..models.adaptation import Shot, adapt
-from ..models.decision import margins
+from ..models.adaptation import (
+    Adapter,
+    Budget,
+    DecoderAdapter,
+    Shot,
+    adapt,
+)
+from ..models.adaptation.budget import Report
 from ..models.decode_heads.matching_head import State
-from ..models.prototypes import mask_weights
 from ..utils.precision import autocast_dtype
+from .adapting import Adapted, watched
 from .annotations.conversion import to_mask
-from .encoding import View, encode_image, raw_pixels, viewed
-from .explanation import Explanation
+from .annotations.naming import naming
+from .encoding import raw_pixels
+from .image_scores import doubt, presence
 from .images import read_any_image
+from .matching import Matcher
 from .models import build_model, fingerprint, first_fingerprint
 from .result import Result, checked_share
 from .support.support_bank import Support, SupportShot, load_bank, save_bank
 from .support.support_check import leave_one_out
 
-TOP_SHARE = 0.01
-"""Of a query's pixels, those most like the class, that tell whether it is there."""
+
+def _devices() -> list[str]:
+    """What the devices of this machine are called."""
+    found = {
+        'cpu': True,
+        'cuda': torch.cuda.is_available(),
+        'mps': torch.backends.mps.is_available(),
+    }
+    return [name for name, there in found.items() if there]
 
 
 class FewShotInferencer:
     """Segments objects of classes that one to a few labelled images show.
 
-    No training: prototypes of the labelled images are matched in the features of the
-    others (SSP, arXiv 2207.11549). One object is not to be used by several threads at a
-    time; :meth:`fork` gives each its own, with the same weights.
+    Without training, prototypes of the labelled images are matched in the features of
+    the others (SSP, arXiv 2207.11549); :meth:`adapt` learns from the labelled images.
+    One object is not to be used by several threads at a time; :meth:`fork` gives each its
+    own, with the same weights.
 
     Example:
         >>> inferencer = FewShotInferencer('ssp_efficientnet-lite0')
@@ -54,6 +69,10 @@ class FewShotInferencer:
         threshold: Probability in [0, 1] above which a pixel can be of a class.
         presence_threshold: Presence score in [0, 1] from which on a class is in an image.
         max_pixels: Larger images are refused, before they are decoded.
+
+    Attributes:
+        on_share: Called by :meth:`predict` after each tile of an image that is cut into
+            tiles, with the share of the image that is done, in (0, 1]; None for nothing.
 
     Raises:
         FileNotFoundError: No such model, checkpoint or initial weights.
@@ -85,7 +104,12 @@ class FewShotInferencer:
             self.device = torch.device(device)
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:
-            raise ValueError(f'device={device!r} cannot be used: {error}') from error
+            # PyTorch lists twenty kinds of devices that hardly anybody has
+            reason = str(error).partition(' device type at start')[0].splitlines()[0]
+            raise ValueError(
+                f'device={str(device)!r} cannot be used here ({reason[:100]}); expected '
+                f'cpu, cuda, cuda:0 or mps, of which here: {", ".join(_devices())}'
+            ) from error
         self.image_size = image_size
         self.tile = tile
         self.threshold = checked_share('threshold', threshold)
@@ -93,7 +117,9 @@ class FewShotInferencer:
             'presence_threshold', presence_threshold
         )
         self.max_pixels = max_pixels
+        self.on_share: Callable[[float], None] | None = None
         self.model = build_model(model, weights, self.device)
+        self.adapter: Adapter = self.model.adapter or DecoderAdapter()
         self._supports: dict[str, Support] = {}
 
     def fork(self) -> 'FewShotInferencer':
@@ -106,6 +132,12 @@ class FewShotInferencer:
     def names(self) -> tuple[str, ...]:
         """Classes, in the order in which their supports were first set."""
         return tuple(self._supports)
+
+    @property
+    def support_annotations(self) -> dict[str, list[np.ndarray]]:
+        """Class → what is labelled on each of its images, as far as these are at hand:
+        (H,W) uint8 in {0, 1, 255}, of the size at which learning sees the image."""
+        return {n: [k.annotation for k in s.shots] for n, s in self._supports.items()}
 
     @property
     def num_shots(self) -> dict[str, int]:
@@ -126,10 +158,7 @@ class FewShotInferencer:
         name: str = 'object',
         *,
         names: Sequence[str] | None = None,
-        class_value: int | str | None = None,
-        tighten: bool = False,
-        resize: bool = False,
-        channel_order: str = 'rgb',
+        **options: Any,
     ) -> None:
         """Encode the support images of a class; replaces those it had.
 
@@ -139,21 +168,88 @@ class FewShotInferencer:
             annotations: One for each image: a mask (path, array (H,W), PIL image; 255 is
                 ignored), :class:`Box`, :class:`Polygon`, :class:`Points`, a LabelMe
                 file, or COCO annotations. See
-                :func:`mmssp.apis.annotations.conversion.to_mask`.
+                :func:`mmssp.apis.annotations.conversion.to_mask`. None says that the
+                object is not in this image, which :meth:`adapt` learns from.
             name: Of the class.
             names: Instead of ``name``, the class of each image.
-            class_value: Which value of a mask, or label of a LabelMe file, is meant,
-                where there are several.
-            tighten: Fit boxes and points to the object by OpenCV's GrabCut.
-            resize: Resize masks that have another size than their image; else they are
-                refused.
-            channel_order: Of arrays: ``'rgb'`` or ``'bgr'``.
+            **options: ``class_value``, which value of a mask, or label of a LabelMe file,
+                is meant, where there are several; ``tighten=True``, fit boxes and points
+                to the object by OpenCV's GrabCut; ``resize=True``, resize masks that have
+                another size than their image, which are refused else;
+                ``channel_order`` of arrays, ``'rgb'`` or ``'bgr'``.
 
         Raises:
             FileNotFoundError: No such file.
             ValueError: An image or annotation cannot be read, does not fit, or marks no
                 foreground. Nothing has changed then.
         """
+        shots = self._shots(images, annotations, name, names, **options)
+        absent = [own for own, k in shots.items() if not any(s.shows for s in k)]
+        if absent:
+            raise ValueError(
+                f'{absent[0]}: no support image shows it; expected one that does, beside '
+                'those without it'
+            )
+        self._supports.update({own: self._support(k) for own, k in shots.items()})
+
+    @torch.no_grad()
+    def add_support(
+        self,
+        images: Any,
+        annotations: Any,
+        name: str = 'object',
+        *,
+        names: Sequence[str] | None = None,
+        **options: Any,
+    ) -> None:
+        """Add to the support images that classes have; else as :meth:`set_support`.
+
+        What was learned stays, and is matched with the new images as well; :meth:`adapt`
+        goes on from there.
+
+        Args:
+            images: See :meth:`set_support`.
+            annotations: Likewise.
+            name: Likewise.
+            names: Likewise.
+            **options: Likewise.
+
+        Raises:
+            FileNotFoundError: No such file.
+            ValueError: As there; or the images of a class are not at hand, since its
+                support was loaded from a file. Nothing has changed then.
+        """
+        shots = self._shots(images, annotations, name, names, **options)
+        added = {}
+        for own, k in shots.items():
+            before = self._supports.get(own)
+            if before is not None and not before.shots:
+                raise ValueError(
+                    f'{own}: its support was loaded from a file, which does not hold the '
+                    'images; set its support anew, with all of them'
+                )
+            if before is None and not any(shot.shows for shot in k):
+                raise ValueError(
+                    f'{own}: the first support images of a class have to show it'
+                )
+            earlier = () if before is None else before.shots
+            learned = None if before is None else before.learned
+            added[own] = self._support([*earlier, *k], learned)
+        self._supports.update(added)
+
+    def _shots(
+        self,
+        images: Any,
+        annotations: Any,
+        name: str,
+        names: Sequence[str] | None,
+        *,
+        class_value: int | str | None = None,
+        tighten: bool = False,
+        resize: bool = False,
+        channel_order: str = 'rgb',
+    ) -> dict[str, list[SupportShot]]:
+        """Support images by class, read and encoded."""
         if not isinstance(images, (list, tuple)):
             # boxes or polygons of one image may be several
             alone = isinstance(annotations, (list, tuple)) and len(annotations) == 1
@@ -174,26 +270,51 @@ class FewShotInferencer:
         if len({*self.names, *names}) > 254:
             raise ValueError('expected at most 254 classes: a label map has 8 bits')
         shots: dict[str, list[SupportShot]] = {}
-        for image, annotation, own in zip(images, annotations, names, strict=True):
-            image = self._read(image, channel_order)
-            mask = to_mask(
-                annotation,
-                image,
-                class_value=class_value,
-                tighten=tighten,
-                resize=resize,
-            )
-            shots.setdefault(own, []).append(self._shot(image, mask))
-        self._supports.update({own: self._support(k) for own, k in shots.items()})
+        for k, own in enumerate(names):
+            with naming(images[k], annotations[k], k, len(names)):
+                image = self._read(images[k], channel_order)
+                mask = (
+                    np.zeros(image.shape[:2], np.uint8)
+                    if annotations[k] is None
+                    else to_mask(
+                        annotations[k],
+                        image,
+                        class_value=class_value,
+                        tighten=tighten,
+                        resize=resize,
+                    )
+                )
+            shots.setdefault(own, []).append(self._matcher.shot(image, mask))
+        return shots
 
-    def remove_support(self, name: str) -> None:
-        """Forget a class.
+    @torch.no_grad()
+    def remove_support(self, name: str, index: int | None = None) -> None:
+        """Forget a class, or one of its images; what was learned of the class stays.
+
+        Args:
+            name: Of the class.
+            index: Of the image, in the order in which they came; None for the class.
 
         Raises:
-            ValueError: If there is no such class.
+            ValueError: If there is no such class or image, or no other image shows the
+                class.
         """
         self._check_name(name)
-        del self._supports[name]
+        if index is None:
+            del self._supports[name]
+            return
+        support = self._supports[name]
+        if not -len(support.shots) <= index < len(support.shots):
+            raise ValueError(
+                f'index={index}: {name} has {len(support.shots)} support images at hand'
+            )
+        rest = list(support.shots)
+        del rest[index]
+        if not any(shot.shows for shot in rest):
+            raise ValueError(
+                f'{name}: no other support image shows it; remove the class as a whole'
+            )
+        self._supports[name] = self._support(rest, support.learned)
 
     def save_support(self, path: str | os.PathLike[str]) -> None:
         """Write what matching needs of all classes to a small file, without pickle.
@@ -235,24 +356,68 @@ class FewShotInferencer:
                 state.update({key: v.to(self.device) for key, v in state.items()})
         self._supports = loaded
 
-    def adapt(self) -> None:
-        """Let the model's adapter learn from the labelled images of all classes.
+    @torch.no_grad()
+    def load_learned(self, path: str | os.PathLike[str]) -> None:
+        """Take what was learned of classes from a file of :meth:`save_support`.
 
-        What it learns belongs to the supports: it is saved with them, and gone when they
-        are set anew. The model's own parameters stay as they are.
+        The present support images stay, so that :meth:`adapt` goes on from there.
+
+        Args:
+            path: The file; of its classes those count that have support images now.
 
         Raises:
-            ValueError: If the model has no adapter (``adapter=dict(type=…)`` in its
-                config), or there is no support, or one from a file, which does not hold
-                the images.
+            FileNotFoundError: No such file.
+            ValueError: It is no support bank, or was made with another model or at
+                another size, or nothing in it was learned of the present classes.
+                Nothing has changed then.
+        """
+        other = self.fork()
+        other.load_support(path)
+        learned = {
+            name: state
+            for name, support in self._supports.items()
+            if support.shots and name in other._supports
+            if (state := other._supports[name].learned) is not None
+        }
+        if not learned:
+            raise ValueError(
+                f'{path}: nothing was learned of {", ".join(self.names) or "any class"}'
+            )
+        self._supports.update(
+            {n: self._support(self._supports[n].shots, s) for n, s in learned.items()}
+        )
+
+    def adapt(
+        self,
+        seconds: float | None = 60,
+        *,
+        iterations: int | None = None,
+        progress: bool | Report = True,
+    ) -> dict[str, Adapted]:
+        """Learn from the labelled images of all classes, which takes about a minute.
+
+        What is learned belongs to the supports: it is saved with them, and gone when they
+        are set anew. After :meth:`add_support`, learning goes on from what was learned,
+        and some seconds will do. Of a class that was found to be matched better as it
+        was, only a longer time judges anew. The model's own parameters stay as they are.
+
+        Ctrl-C ends it early, with what there is by then.
+
+        Args:
+            seconds: Of learning.
+            iterations: Instead of it; the same number gives the same result.
+            progress: Show a bar, or lines where there is no terminal; or a function that is
+                called with the share of the time that is used, in [0, 1], and what is
+                being done.
+
+        Returns:
+            What was learned of each class.
+
+        Raises:
+            ValueError: If there is no support, or one from a file, which does not hold
+                the images, or a number is out of range.
         """
         self._check_some()
-        adapter = self.model.adapter
-        if adapter is None:
-            raise ValueError(
-                "the model adapts to nothing: expected adapter=dict(type='…') in its "
-                'config'
-            )
         without = [name for name, s in self._supports.items() if not s.shots]
         if without:
             raise ValueError(
@@ -270,17 +435,33 @@ class FewShotInferencer:
             ]
             for name, support in self._supports.items()
         }
-        states = adapt(adapter, self.model, shots)
+        before = {
+            name: support.learned
+            for name, support in self._supports.items()
+            if support.learned is not None
+        }
+        budget = Budget(None if iterations else seconds, iterations)
+        with watched(budget, progress):
+            states = adapt(self.adapter, self.model, shots, budget, before)
+        # that nothing of use can be learned takes time to tell, now or before
+        known = (
+            {n for n, s in before.items() if not s} if budget.is_short else {*states}
+        )
         with torch.no_grad():
             self._supports = {
-                name: Support(
-                    self._combined(support.shots, states[name]),
-                    support.num_shots,
-                    support.shots,
-                    states[name],
+                name: self._support(
+                    support.shots, states[name] or ({} if name in known else None)
                 )
                 for name, support in self._supports.items()
             }
+        return {
+            name: Adapted(
+                budget.iterations_done,
+                budget.elapsed,
+                **self.adapter.described(states[name]),
+            )
+            for name in states
+        }
 
     def check_support(self, name: str) -> dict[str, Any]:
         """How well each support image is segmented by the others.
@@ -320,63 +501,25 @@ class FewShotInferencer:
         self._check_some()
         threshold = self.threshold if threshold is None else threshold
         threshold = checked_share('threshold', threshold)
+        source = Path(image) if isinstance(image, (str, os.PathLike)) else None
         image = self._read(image, channel_order)
-        view = self._view(image)
-        found = self._matched(view)
+        matcher = self._matcher
+        found = matcher.match(image, self._supports)
         return Result(
             image=image,
             names=self.names,
             margins=partial(
-                self._margins,
-                [logits['final'] for logits in found.values()],
-                view.pixels.shape[:2],
+                matcher.margins,
+                [(own.logits['final'], own.seen) for own in found.values()],
                 image,
             ),
-            scores={name: presence(ls['baseline']) for name, ls in found.items()},
+            scores={name: presence(m.logits['baseline']) for name, m in found.items()},
             threshold=threshold,
             presence_threshold=self.presence_threshold,
-            _explain=partial(
-                self._explain, image, self.image_size, self.tile, dict(self._supports)
-            ),
+            _explain=partial(matcher.explain, image, dict(self._supports)),
+            source=source,
+            doubt=max(doubt(own.logits) for own in found.values()),
         )
-
-    def _matched(self, view: View) -> dict[str, dict[str, Tensor]]:
-        """Logits (1,2,h,w) of each class in an image."""
-        head = self.model.decode_head
-        found, encoded = {}, {}
-        for name, support in self._supports.items():
-            # classes adapted together share their features, and so do those that are not
-            key = tuple(id(value) for value in support.adapted.values())
-            if key not in encoded:
-                features = self._encode(view, support.adapted)
-                encoded[key] = features, head.prepare(features)
-            features, prepared = encoded[key]
-            found[name] = self.model.match_adapted(
-                prepared, features, support.state, support.adapted or None
-            )
-        return found
-
-    @torch.no_grad()
-    def _margins(
-        self,
-        logits: Sequence[Tensor],
-        seen: Sequence[int],
-        image: np.ndarray,
-        i: int,
-    ) -> np.ndarray:
-        """(H,W) float32 of the class of number ``i``, at the image's own size."""
-        own = self._at_size(logits[i].float(), seen, image.shape[:2])
-        return margins(own, self.model.refiner, image)[0].cpu().numpy()
-
-    def _at_size(
-        self, maps: Tensor, seen: Sequence[int], size: Sequence[int]
-    ) -> Tensor:
-        """Maps (1,C,h,w) of an image's features at its own size, as in testing: first at
-        the size at which it was encoded."""
-        maps = self.model.logits_at(maps, seen)
-        if tuple(seen) == tuple(size):
-            return maps
-        return self.model.decode_head.upsample(maps, size)
 
     def predict_batch(
         self,
@@ -415,6 +558,45 @@ class FewShotInferencer:
         for image in images:
             yield self.predict(image, threshold=threshold, channel_order=channel_order)
 
+    @torch.no_grad()
+    def suggest(
+        self, images: Sequence[Any], *, channel_order: str = 'rgb'
+    ) -> list[tuple[int, float]]:
+        """Which images would help most if they were labelled, too.
+
+        Those about which the first guess by matching and the final decision disagree,
+        and those whose pixels are neither clearly of a class nor clearly not.
+
+        Args:
+            images: Without labels; as for :meth:`predict`.
+            channel_order: As for :meth:`predict`.
+
+        Returns:
+            The place of each in ``images``, and its doubt in [0, 1], the greatest first.
+
+        Raises:
+            FileNotFoundError: No such file.
+            ValueError: One cannot be read, or there is no support.
+        """
+        self._check_some()
+        doubts = [
+            (i, self.predict(image, channel_order=channel_order).doubt)
+            for i, image in enumerate(images)
+        ]
+        return sorted(doubts, key=lambda own: (-own[1], own[0]))
+
+    @property
+    def _matcher(self) -> Matcher:
+        return Matcher(
+            self.model,
+            self.adapter,
+            self.device,
+            self.dtype,
+            self.image_size,
+            self.tile,
+            self.on_share,
+        )
+
     def _read(self, image: Any, channel_order: str) -> np.ndarray:
         return read_any_image(
             image, channel_order=channel_order, max_pixels=self.max_pixels
@@ -426,98 +608,13 @@ class FewShotInferencer:
 
     @property
     def _adapter_name(self) -> str:
-        adapter = self.model.adapter
-        return '' if adapter is None else type(adapter).__name__
+        return type(self.adapter).__name__
 
-    def _view(self, image: np.ndarray) -> View:
-        return viewed(image, self.image_size, self.tile)
-
-    def _encode(self, view: View, adapted: State) -> Tensor:
-        """(1,C,h,w)."""
-        return encode_image(
-            self.model,
-            view.pixels,
-            self.device,
-            self.dtype,
-            view.tile,
-            partial(self.model.adapted_features, state=adapted or None),
-        )
-
-    def _shot(self, image: np.ndarray, mask: np.ndarray) -> SupportShot:
-        view = self._view(image)
-        features = self._encode(view, {})
-        size, seen = features.shape[-2:], view.pixels.shape[:2]
-        small = mask
-        if mask.shape != seen:
-            small = cv2.resize(mask, seen[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-        fitted = self.model.fit_mask(torch.from_numpy(small))
-        if not mask_weights((fitted == 1).float()[None], size).any():
-            fitted = self._cells(mask, size, seen)
-        return SupportShot(features, fitted.to(self.device), view, small)
-
-    def _cells(
-        self, mask: np.ndarray, cells: Sequence[int], seen: Sequence[int]
-    ) -> Tensor:
-        """A mask of cells (h,w), for an object so small that pooling would miss it.
-
-        The cells that hold most of it are it.
-        """
-        height, width = self.model.covered(seen)
-        scale = height / seen[0], width / seen[1]
-        whole = [
-            max(1, round(side * s)) for side, s in zip(mask.shape, scale, strict=True)
-        ]
-        padded = np.full(whole, 255, np.uint8)
-        padded[: mask.shape[0], : mask.shape[1]] = mask
-        share = cv2.resize(
-            (padded == 1).astype(np.float32),
-            tuple(cells)[::-1],
-            interpolation=cv2.INTER_AREA,
-        )
-        coarse = cv2.resize(
-            padded, tuple(cells)[::-1], interpolation=cv2.INTER_NEAREST_EXACT
-        )
-        coarse[share == share.max()] = 1
-        return torch.from_numpy(coarse)
-
-    def _support(self, shots: Sequence[SupportShot]) -> Support:
-        return Support(self._combined(shots, {}), len(shots), tuple(shots))
-
-    def _combined(self, shots: Sequence[SupportShot], adapted: State) -> State:
-        """The head's state of all shots, in the space of what was adapted."""
-        head = self.model.decode_head
-        return head.combine(
-            [
-                head.shot_state(
-                    self._encode(shot.view, adapted) if adapted else shot.features,
-                    shot.mask[None],
-                )
-                for shot in shots
-            ]
-        )
-
-    @torch.no_grad()
-    def _explain(
-        self,
-        image: np.ndarray,
-        image_size: int | None,
-        tile: int | None,
-        supports: dict[str, Support],
-        name: str,
-    ) -> Explanation:
-        support, view = supports[name], viewed(image, image_size, tile)
-        features = self._encode(view, support.adapted)
-        maps = self.model.decode_head.explain(features, support.state)
-        seen, size = view.pixels.shape[:2], image.shape[:2]
-        found = {
-            key: self._at_size(value[None].float(), seen, size)[0, 0]
-            for key, value in maps.items()
-        }
-        for key in ('first_guess', 'final'):
-            found[key] = found[key].sigmoid()
-        for key in ('confident_foreground', 'confident_background'):
-            found[key] = found[key] > 0.5
-        return Explanation(**{key: value.cpu().numpy() for key, value in found.items()})
+    def _support(
+        self, shots: Sequence[SupportShot], learned: State | None = None
+    ) -> Support:
+        state = self._matcher.combined(shots, learned or {})
+        return Support(state, len(shots), tuple(shots), learned)
 
     def _check_name(self, name: str) -> None:
         if name not in self._supports:
@@ -526,23 +623,6 @@ class FewShotInferencer:
     def _check_some(self) -> None:
         if not self._supports:
             raise ValueError('no support yet: call set_support or load_support first')
-
-
-def presence(first_guess: Tensor) -> float:
-    """How sure it is that a class is in an image.
-
-    The mean probability of foreground, by the support's prototypes alone, of the pixels
-    most like the class. (By the final logits, self-support would find itself.)
-
-    Args:
-        first_guess: Logits (1,2,h,w), background first.
-
-    Returns:
-        In [0, 1].
-    """
-    probability = first_guess.softmax(1)[0, 1].flatten()
-    number = max(1, round(TOP_SHARE * len(probability)))
-    return float(probability.topk(number).values.mean())
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -1,14 +1,11 @@
 """A model by name or by config, with trained weights or as its config builds it."""
 
 import hashlib
-import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
 from pathlib import Path
 
 import torch
-from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
@@ -21,10 +18,10 @@ from ..runtime.checkpoints import (
     safe_reading,
 )
 from ..runtime.config import load_config
+from ..runtime.initial_weights import random_backbone
+from ..runtime.own_configs import FOLDERS, MARK, own_config
 from ..utils.command import explanation
-
-PACKAGE = Path(__file__).resolve().parents[1]
-FOLDERS = (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs')
+from ..utils.quiet import quiet
 
 
 def build_model(
@@ -70,23 +67,13 @@ def build_model(
             'FewShotEncoderDecoder with SSPHead or another MatchingHead'
         )
     if weights is None:
-        with _quiet(), safe_reading():
+        if (text := random_backbone(cfg)) is not None:
+            warnings.warn(f'{cfg.filename}: {text}', stacklevel=3)
+        with quiet(), safe_reading():
             built.init_weights()
     else:
         load_weights(built, read_checkpoint(weights), weights)
     return built.to(device).eval()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without mmengine's lines about each of the initial weights."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def find_config(model: str | os.PathLike[str]) -> Path:
@@ -98,6 +85,8 @@ def find_config(model: str | os.PathLike[str]) -> Path:
     Raises:
         FileNotFoundError: Naming the models there are.
     """
+    if str(model).startswith(MARK):
+        return own_config(str(model).removeprefix(MARK))
     path = Path(model)
     if path.suffix in ('.py', '.json', '.yaml', '.yml'):
         if not path.is_file():
@@ -135,6 +124,10 @@ def fingerprint(model: FewShotEncoderDecoder, **settings: object) -> str:
         (type(head).__name__, head.in_index, head.input_transform, head.in_channels),
         sorted(settings.items()),
     ]
+    if head.level_weights is not None:
+        described.append(head.level_weights)
+    if head.state_settings():
+        described.append(head.state_settings())
     return _digest(model, repr(described))
 
 

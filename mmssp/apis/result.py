@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,18 @@ from ..datasets.coco.coco_masks import label_palette
 from ..models.decision import cut
 from ..visualization.overlay import inner_outline
 from .explanation import Explanation
+from .export.result_export import ResultExport
 
 OPACITY = 0.5
+SURE = 20.0
+"""The margin of a pixel that a person labelled."""
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(ResultExport):
     """Masks and scores of one image.
+
+    :meth:`save` writes them for other tools.
 
     Attributes:
         image: (H,W,3) uint8 RGB, upright.
@@ -29,6 +35,10 @@ class Result:
         scores: Class → presence score in [0, 1].
         threshold: Probability above which a pixel can be of a class.
         presence_threshold: Score from which on a class counts as present.
+        source: The image's file, where it came from one.
+        doubt: How unsure the masks are, in [0, 1], by
+            :func:`mmssp.apis.image_scores.doubt`: of those of several images, the one in
+            most doubt is worth being labelled next.
     """
 
     image: np.ndarray
@@ -38,6 +48,13 @@ class Result:
     threshold: float
     presence_threshold: float
     _explain: Callable[[str], Explanation] | None = field(default=None, repr=False)
+    source: Path | None = None
+    doubt: float = 0.0
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        scores = ', '.join(f'{name} {score:.2f}' for name, score in self.scores.items())
+        return f'Result({width}x{height} pixels, presence: {scores})'
 
     @classmethod
     def from_probabilities(
@@ -110,6 +127,50 @@ class Result:
             ValueError: If it is out of range.
         """
         return replace(self, threshold=checked_share('threshold', threshold))
+
+    def corrected(self, mask: np.ndarray) -> 'Result':
+        """The same with a mask that a person gave.
+
+        To learn from it, give it to the inferencer as well:
+        ``inferencer.add_support(result.image, mask, name)``, then ``adapt()``.
+
+        Args:
+            mask: (H,W) integer or bool, labels as of :attr:`mask`: 0 background, i the
+                class ``names[i - 1]``.
+
+        Returns:
+            A result of exactly this mask; classes in it are present with a score of 1,
+            the others absent with 0.
+
+        Raises:
+            ValueError: If it has another size, or a label that is no class's.
+        """
+        mask = np.asarray(mask)
+        if mask.shape != self.image.shape[:2] or mask.dtype.kind not in 'biu':
+            raise ValueError(
+                f'mask {mask.shape} {mask.dtype}: expected labels of the size of the '
+                f'image, {self.image.shape[:2]}'
+            )
+        most = len(self.names)
+        if mask.size and not 0 <= int(mask.min()) <= int(mask.max()) <= most:
+            raise ValueError(
+                f'mask has labels {mask.min()}..{mask.max()}: expected 0..{most}'
+            )
+        labels = mask.astype(np.uint8)
+        there = {name: bool((labels == i).any()) for i, name in self._labels}
+        found = replace(
+            self,
+            margins=lambda i: np.where(labels == i + 1, SURE, -SURE).astype(np.float32),
+            scores={name: float(there[name]) for name in self.names},
+            presence_threshold=0.5,
+        )
+        # what a person says needs no threshold
+        found.__dict__['mask'] = labels
+        return found
+
+    @property
+    def _labels(self) -> list[tuple[int, str]]:
+        return list(enumerate(self.names, start=1))
 
     def draw(self) -> np.ndarray:
         """The image with every class tinted in its own colour, (H,W,3) uint8 RGB."""

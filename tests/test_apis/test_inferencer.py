@@ -80,6 +80,15 @@ def test_object_is_found(inferencer):
     assert 0 <= result.scores['red'] <= 1
 
 
+def test_a_result_knows_the_file_of_its_image(inferencer, tmp_path):
+    set_red(inferencer)
+    path = tmp_path / 'q.png'
+    image, _ = scene('red')
+    Image.fromarray(image).save(path)
+    assert inferencer.predict(str(path)).source == path
+    assert inferencer.predict(image).source is None
+
+
 def test_several_classes_share_one_label_map(inferencer):
     image, masks = scene('red', 'blue', seed=1)
     for name in ('red', 'blue'):
@@ -327,6 +336,26 @@ def test_tiles_see_what_a_whole_image_sees(inferencer):
     tiled = inferencer.predict(image[:200, :328])
     np.testing.assert_allclose(tiled.probabilities, whole.probabilities, atol=1e-5)
     assert inferencer.predict(image).mask.shape == (201, 330)
+
+
+def test_tiles_tell_how_far_an_image_is(inferencer):
+    set_red(inferencer)
+    inferencer.image_size, inferencer.tile = None, 96
+    shares = []
+    inferencer.on_share = shares.append
+    image, _ = scene('red', size=(96, 200))
+    inferencer.predict(image)
+    assert len(shares) > 1
+    assert shares == [i / len(shares) for i in range(1, len(shares) + 1)]
+    shares.clear()
+    inferencer.predict(image[:, :96])
+    assert shares == []
+
+
+def test_what_is_labelled_can_be_seen(inferencer):
+    set_red(inferencer)
+    (annotation,) = inferencer.support_annotations['red']
+    assert set(np.unique(annotation)) == {0, 1}
 
 
 @pytest.mark.parametrize('size', [(1, 1), (1, 300), (2000, 3)])
@@ -642,7 +671,52 @@ def test_bank_of_another_number_of_channels_is_refused(inferencer, tmp_path):
         inferencer.load_support(tmp_path / 'odd.npz')
 
 
-def test_a_model_without_an_adapter_says_so(inferencer):
+def test_a_message_names_the_support_image_it_is_about(inferencer, tmp_path):
+    images, masks = [], []
+    for i in range(3):
+        image, regions = scene('red', seed=i)
+        images.append(tmp_path / f'i{i}.png')
+        masks.append(tmp_path / f'm{i}.png')
+        Image.fromarray(image).save(images[-1])
+        mask = Image.fromarray(regions['red'].astype(np.uint8))
+        mask.resize((30, 20) if i == 1 else mask.size).save(masks[-1])
+    with pytest.raises(ValueError, match=r'm1\.png: the mask has 30x20 pixels'):
+        inferencer.set_support(images, masks)
+    arrays = [np.asarray(Image.open(path)) for path in masks]
+    with pytest.raises(ValueError, match=r'i1\.png: the mask has'):
+        inferencer.set_support(images, arrays)
+    arrays[1] = np.zeros_like(arrays[0])
+    with pytest.raises(ValueError, match='support image 2 of 3: the mask'):
+        inferencer.set_support([np.asarray(Image.open(i)) for i in images], arrays)
+    inferencer.set_support(images, masks, resize=True)
+    # a box is no file either, and an image may be at fault as well
+    with pytest.raises(ValueError, match=r'i2\.png: Box\(x0=900'):
+        inferencer.set_support(
+            images, [Box(1, 1, 9, 9), Box(1, 1, 9, 9), Box(900, 900, 950, 950)]
+        )
+    images[2].write_bytes(b'')
+    with pytest.raises(ValueError, match=r'i2\.png'):
+        inferencer.set_support(images, masks, resize=True)
+
+
+def test_one_array_alone_needs_no_number(inferencer):
+    image, masks = scene('red')
+    with pytest.raises(ValueError, match='^the mask has'):
+        inferencer.set_support(image, masks['red'][:9])
+
+
+def test_a_result_is_printed_in_a_line(inferencer):
     set_red(inferencer)
-    with pytest.raises(ValueError, match='expected adapter='):
-        inferencer.adapt()
+    image, _ = scene('red', seed=3)
+    shown = repr(inferencer.predict(image))
+    height, width = image.shape[:2]
+    assert shown.startswith(f'Result({width}x{height} pixels, presence: red ')
+    assert len(shown) < 80
+
+
+@pytest.mark.parametrize('device', ['gpu', 'cuda:99', 'a lathe'])
+def test_a_device_that_cannot_be_used_is_a_sentence(config, device):
+    with pytest.raises(ValueError, match=f"device='{device}' cannot be used") as error:
+        FewShotInferencer(config, device=device)
+    assert len(str(error.value)) < 250
+    assert 'expected cpu, cuda, cuda:0 or mps, of which here: cpu' in str(error.value)

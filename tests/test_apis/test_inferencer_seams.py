@@ -192,7 +192,7 @@ ADAPTING = "adapter=dict(type='ChannelAdapter', steps=4),"
 def adapted(build) -> FewShotInferencer:
     inferencer = build(more=ADAPTING)
     set_red(inferencer)
-    inferencer.adapt()
+    inferencer.adapt(progress=False)
     return inferencer
 
 
@@ -207,7 +207,7 @@ def test_adapting_changes_predictions_and_not_the_model(build):
     set_red(inferencer)
     image, _ = scene(9)
     unadapted = inferencer.predict(image).probabilities
-    inferencer.adapt()
+    inferencer.adapt(progress=False)
     assert not np.allclose(inferencer.predict(image).probabilities, unadapted)
     for name, value in inferencer.model.state_dict().items():
         assert torch.equal(value, before[name])
@@ -231,23 +231,23 @@ def test_classes_learn_by_themselves(build):
     """One that is added later, or was not adapted, changes nothing of another."""
     inferencer = build(more=ADAPTING)
     set_red(inferencer)
-    inferencer.adapt()
+    inferencer.adapt(progress=False)
     image, _ = scene(9)
     alone = inferencer.predict(image).probability('red')
     inferencer.set_support(*scene(5), name='other')
     result = inferencer.predict(image)
     assert np.array_equal(result.probability('red'), alone)
-    inferencer.adapt()
+    inferencer.adapt(progress=False)
     both = inferencer.predict(image)
     assert np.array_equal(both.probability('red'), alone)
     assert not np.array_equal(both.probability('other'), result.probability('other'))
 
 
-REFINING = "refiner=dict(type='RedRefiner'),"
-
-
-def test_refined_masks_are_those_of_testing(build):
-    inferencer = build(more=REFINING)
+@pytest.mark.parametrize('kind', ['RedRefiner', 'GuidedFilterRefiner'])
+def test_refined_masks_are_those_of_testing(kind, build):
+    if kind == 'GuidedFilterRefiner':
+        pytest.importorskip('kornia')
+    inferencer = build(more=f"refiner=dict(type='{kind}'),")
     set_red(inferencer)
     image, _ = scene(9)
     found = inferencer.predict(image)
@@ -256,6 +256,51 @@ def test_refined_masks_are_those_of_testing(build):
     set_red(plain)
     assert not np.allclose(found.probabilities, plain.predict(image).probabilities)
     assert found.probabilities.min() >= 0 and found.probabilities.max() <= 1
+
+
+@pytest.mark.parametrize(
+    'tta', ['dict(flip=True)', 'dict(flip=True, scales=[0.5, 1, 1.5])']
+)
+@pytest.mark.parametrize('name', HEADS)
+def test_masks_by_views_are_those_of_testing(tta, name, build):
+    inferencer = build(HEADS[name], more=f'tta={tta},')
+    set_red(inferencer)
+    image, _ = scene(9)
+    found = inferencer.predict(image)
+    assert np.array_equal(found.mask, as_tested(inferencer, 2, image))
+    plain = build(HEADS[name])
+    set_red(plain)
+    assert not np.allclose(found.probabilities, plain.predict(image).probabilities)
+
+
+def test_a_flipped_image_has_the_flipped_mask_by_both_views(build):
+    inferencer = build(more='tta=dict(flip=True),')
+    set_red(inferencer)
+    image, _ = scene(9, size=(96, 128))
+    found = inferencer.predict(image).probabilities
+    turned = inferencer.predict(image[:, ::-1]).probabilities
+    assert np.allclose(found, turned[..., ::-1], atol=1e-5)
+
+
+def test_what_was_learned_sees_the_views_too(build):
+    inferencer = build(more='tta=dict(flip=True),')
+    set_red(inferencer)
+    inferencer.adapt(iterations=20, progress=False)
+    assert inferencer._supports['red'].adapted
+    image, _ = scene(9, size=(96, 128))
+    found = inferencer.predict(image).probabilities
+    turned = inferencer.predict(image[:, ::-1]).probabilities
+    assert np.allclose(found, turned[..., ::-1], atol=1e-4)
+
+
+def test_an_image_in_tiles_is_seen_as_it_is(build):
+    image, _ = scene(9, size=(160, 200))
+    found = []
+    for more in ('tta=dict(flip=True, scales=[1, 2]),', ''):
+        inferencer = build(more=more, tile=96)
+        set_red(inferencer)
+        found.append(inferencer.predict(image).probabilities)
+    assert np.array_equal(*found)
 
 
 @pytest.mark.parametrize('gives', ['another shape', 'NaN'])

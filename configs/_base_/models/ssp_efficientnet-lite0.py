@@ -7,7 +7,8 @@ model = dict(
         std=[128.0, 128.0, 128.0],
         bgr_to_rgb=True,
     ),
-    backbone=dict(type='EfficientNetLite0', out_blocks=(14,)),
+    # matching takes the first map; adapting takes all of them
+    backbone=dict(type='EfficientNetLite0', out_blocks=(14, 2, 4, 10)),
     decode_head=dict(type='SSPHead', in_channels=192, in_index=0, refine=True),
     train_cfg=dict(),
     test_cfg=dict(mode='whole'),

@@ -15,7 +15,8 @@ from ...datasets.mask_scan import IGNORE
 from ..images import check_size
 from .grabcut import grab_cut
 from .labelme import labelme_shapes, load_json
-from .mask_values import choose_value, read_values
+from .mask_values import choose_value, is_indexed, read_values
+from .pixels import Pixels
 from .shapes import Box, Points, Polygon
 
 __all__ = ['Box', 'Points', 'Polygon', 'to_mask']
@@ -41,7 +42,9 @@ def to_mask(
         annotation: One of
 
             - a mask: path or bytes of an image file, array (H,W), PIL image; of bool,
-              grey, palette indices, or colour with equal channels. 255 is ignored,
+              grey, palette indices, colour with equal channels, or alpha alone. White
+              is the object of a black-and-white picture, soft edges cut at half, and
+              the grey band of a trimap ignored; among class indices 255 is ignored,
               unless it is the only value beside 0: then it is the object;
             - :class:`Box`, :class:`Polygon`, or a list of them, united;
             - :class:`Points`: points and strokes;
@@ -79,7 +82,9 @@ def to_mask(
         values = read_values(
             annotation, height, width, resize=resize, expected=EXPECTED
         )
-        mask = choose_value(values, class_value, _name(annotation))
+        mask = choose_value(
+            values, class_value, _name(annotation), indexed=is_indexed(annotation)
+        )
         if mask.shape != (height, width):
             mask = cv2.resize(
                 mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT
@@ -101,7 +106,7 @@ def _as_marks(
     width: int,
     class_value: int | str | None,
     resize: bool,
-) -> Points | Sequence[Box | Polygon | dict[str, Any]] | None:
+) -> Points | Sequence[Box | Polygon | Pixels | dict[str, Any]] | None:
     """What is to be drawn: shapes and COCO's RLEs; None for a mask."""
     if isinstance(annotation, Points):
         return annotation
@@ -172,6 +177,15 @@ def _coco_mark(
 ) -> Box | dict[str, Any]:
     """A box, or a compressed RLE (of its own size if ``resize``)."""
     segmentation, box = annotation.get('segmentation'), annotation.get('bbox')
+    if isinstance(segmentation, np.ndarray):  # as SAM's generator of masks gives them
+        if segmentation.dtype != bool and not np.isin(segmentation, (0, 1)).all():
+            raise ValueError('the array of its segmentation holds others than 0 and 1')
+        if segmentation.ndim != 2:
+            raise ValueError(
+                f'the array of its segmentation has the shape {segmentation.shape}; '
+                'expected (H,W)'
+            )
+        segmentation = mask_utils.encode(np.asfortranarray(segmentation, np.uint8))
     if not segmentation and box is not None:
         if not isinstance(box, list | tuple | np.ndarray) or len(box) != 4:
             raise ValueError('bbox must be [x, y, width, height]')
@@ -196,7 +210,7 @@ def _coco_mark(
 
 
 def _draw_all(
-    marks: Sequence[Box | Polygon | dict[str, Any]],
+    marks: Sequence[Box | Polygon | Pixels | dict[str, Any]],
     image: np.ndarray,
     tighten: bool,
     resize: bool,

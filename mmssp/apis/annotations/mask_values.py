@@ -9,8 +9,10 @@ import numpy as np
 from PIL import Image
 
 from ...datasets.mask_scan import IGNORE
-from ...utils.image_io import read_mask
+from ...utils.image_io import has_palette, read_mask
+from ...utils.mask_channels import mask_channel
 from ..images import check_size, check_source, load_pil, refuse_tensor
+from .grey_pictures import picture_mask
 
 
 def read_values(
@@ -67,15 +69,19 @@ def _check_same_size(
     if not resize and tuple(size) != (height, width):
         raise ValueError(
             f'the mask has {size[1]}x{size[0]} pixels, the image {width}x{height}. Is '
-            'it the right one, and upright? resize=True accepts and resizes it.'
+            'it the right one, and upright? resize=True (--resize-masks on the command '
+            'line) accepts and resizes it.'
         )
 
 
 def _pil_values(image: Image.Image) -> np.ndarray:
     name = load_pil(image, 'mask')
-    if image.mode in ('LA', 'PA'):
+    if image.mode == 'PA':
         return np.asarray(image)[..., 0]
-    if image.mode in ('1', 'L', 'P', 'RGB', 'RGBA', 'RGBX') or image.mode[0] == 'I':
+    if (
+        image.mode in ('1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'RGBX')
+        or image.mode[0] == 'I'
+    ):
         return np.asarray(image)
     raise ValueError(
         f'{name} is of mode {image.mode}; expected a mask of indices: 1, L, P or I.'
@@ -85,27 +91,35 @@ def _pil_values(image: Image.Image) -> np.ndarray:
 def _single_channel(array: np.ndarray) -> np.ndarray:
     if array.ndim == 2:
         return array
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
+    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4):
         raise ValueError(f'the mask array has the shape {array.shape}; expected (H,W).')
-    first = array[..., 0]
-    if any((array[..., i] != first).any() for i in range(1, min(array.shape[2], 3))):
-        raise ValueError(
-            'the mask is coloured (its channels differ); expected one value a pixel. '
-            'Pass (mask == colour).all(-1), or a palette PNG as it is stored.'
-        )
-    return first
+    if not array.size:
+        raise ValueError(f'the mask array has the shape {array.shape}; it is empty.')
+    return mask_channel(array, 'the mask')
+
+
+def is_indexed(annotation: Any) -> bool:
+    """Whether a mask that :func:`read_values` reads holds a palette's entries."""
+    if isinstance(annotation, np.ndarray):
+        return False
+    return has_palette(annotation)
 
 
 def choose_value(
-    values: np.ndarray, class_value: int | str | None, name: str
+    values: np.ndarray,
+    class_value: int | str | None,
+    name: str,
+    *,
+    indexed: bool = False,
 ) -> np.ndarray:
-    """One of the stored values as the object.
+    """One of the stored values as the object; or what is white in a picture.
 
     Args:
         values: (h,w) uint8.
         class_value: The object's; None if there is one only. 255 is ignored, unless it
-            is chosen or alone.
+            is chosen, alone, or the white of a black-and-white picture.
         name: For messages.
+        indexed: The values are entries of a palette, so no greys.
 
     Returns:
         (h,w) uint8: 1 object, 0 background, 255 ignored.
@@ -121,12 +135,17 @@ def choose_value(
             raise ValueError(
                 f'{name} marks no pixel of the object: all its values are 0.'
             )
-        if len(classes) > 1:
-            listed = ', '.join(map(str, classes[:20]))
+        picture = None if indexed else picture_mask(values)
+        if isinstance(picture, np.ndarray):
+            return picture
+        if picture is not None or len(classes) > 1:
+            listed = ', '.join(map(str, (found if picture else classes)[:20]))
+            why = f' ({picture})' if picture else ''
             raise ValueError(
                 f'{name} holds several values beside 0: {listed}'
-                f'{" …" if len(classes) > 20 else ""}; choose one by class_value. Of '
-                'a black and white picture with soft edges (JPEG), pass mask > 127.'
+                f'{" …" if len(found) > 20 else ""}{why}; choose one by class_value '
+                '(--class-value on the command line). Of a picture in greys, pass '
+                'mask > 127.'
             )
         class_value = classes[0]
     elif not isinstance(class_value, Integral) or class_value not in found:

@@ -20,6 +20,10 @@ Point = tuple[float, float]
 Stroke = tuple[Point, ...]
 
 
+class CoversNothing(ValueError):
+    """A mark has no pixel inside the image."""
+
+
 @dataclass(frozen=True)
 class Box:
     """Everything inside a rectangle.
@@ -262,7 +266,7 @@ def _distance(strokes: Sequence[Stroke], height: int, width: int) -> np.ndarray:
 
 
 def _outside(mark: object, height: int, width: int) -> ValueError:
-    return ValueError(
+    return CoversNothing(
         f'{_shortened(mark)} covers no pixel of the image of {width}x{height} pixels; '
         f'expected x in 0..{width} and y in 0..{height}. Was it drawn on another size?'
     )

@@ -6,165 +6,51 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ...arguments.predict_options import parse_args
 from ...runtime.launch import check_started, leave_together
-from ...utils.files import check_writable
-from ..support.support_files import SupportClass, find_support, support_digest
-from .inputs import list_inputs
-from .output_folder import check_folder
+from ...utils.files import check_folder_writable, check_writable
+from ..export.labelled_image import ExportSettings
+from ..support.support_files import SupportClass, find_support, support_digests
+from .exports import check_exports
+from .hints import hint_of_small_objects
+from .inputs import EXPORTS, VIDEOS, list_inputs
+from .learning import USUAL, learn
+from .output_folder import check_folder, growth, read_settings
 from .prediction import predict_folder
 
 if TYPE_CHECKING:
     from ..inferencer import FewShotInferencer
 
-DESCRIPTION = """\
-Show one to a few labelled images, get masks for all others. No training.
-
-  %(prog)s --support labelled --input photos --output results
-
-labelled/ holds images/*.jpg and masks/*.png of the same names; or NAME.jpg beside
-NAME_mask.png or a LabelMe file NAME.json; or a folder of these for each class. Then open
-results/index.html. An interrupted run goes on where it was when called again.
-"""
 # Processes wait for the slowest one, however long it takes.
 PATIENCE = datetime.timedelta(days=30)
 
 
-def parse_args(
-    argv: Sequence[str] | None = None, prog: str | None = None
-) -> argparse.Namespace:
-    """The options; ends the program with exit code 2 and a sentence if they are wrong."""
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    support = parser.add_argument_group('what to look for')
-    support.add_argument(
-        '--support',
-        metavar='DIR|JSON',
-        help='labelled images: a folder as above, or a COCO JSON, whose categories are '
-        'the classes and whose images lie relative to it',
-    )
-    support.add_argument(
-        '--support-bank', metavar='FILE', help='what --save-support has written'
-    )
-    support.add_argument(
-        '--name', help='of the class, if there is only one (default: object)'
-    )
-    support.add_argument(
-        '--class-value',
-        metavar='VALUE',
-        type=lambda text: int(text) if text.lstrip('-').isdigit() else text,
-        help='value in the masks, or label in LabelMe files, if there are several',
-    )
-    support.add_argument(
-        '--tighten',
-        action='store_true',
-        help='fit boxes and points to the object inside (GrabCut)',
-    )
-    support.add_argument(
-        '--allow-outside',
-        action='store_true',
-        help='follow image paths in a JSON that lead out of its folder',
-    )
-    support.add_argument(
-        '--save-support',
-        metavar='FILE',
-        help='keep the encoded support; enough by itself, without --input',
-    )
-    where = parser.add_argument_group('where')
-    where.add_argument(
-        '--input',
-        nargs='+',
-        metavar='PATH',
-        help='images, folders (with their subfolders), patterns in quotes, videos',
-    )
-    where.add_argument('--output', metavar='DIR', help='folder for all results')
-    where.add_argument(
-        '--every',
-        type=_count,
-        default=1,
-        metavar='N',
-        help="every N'th frame of videos (default: 1)",
-    )
-    where.add_argument(
-        '--overwrite',
-        action='store_true',
-        help='predict all again, and write over what is in --output',
-    )
-    how = parser.add_argument_group('how')
-    how.add_argument(
-        '--model',
-        default='ssp_efficientnet-lite0',
-        help='name of a model or path of a config (default: %(default)s)',
-    )
-    how.add_argument('--weights', metavar='FILE', help='checkpoint of the model')
-    how.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU, if any)')
-    how.add_argument(
-        '--threshold',
-        type=_share,
-        default=0.5,
-        metavar='P',
-        help='probability, 0 to 1, from which on a pixel counts (default: 0.5)',
-    )
-    how.add_argument(
-        '--presence-threshold',
-        type=_share,
-        default=0.65,
-        metavar='P',
-        help='presence score from which on a class is in an image; one below it gets no '
-        'pixel; 0 takes every class as present (default: 0.65)',
-    )
-    how.add_argument(
-        '--image-size',
-        type=_size,
-        default=480,
-        metavar='SIDE',
-        help='resize images to the area of a square of this side; 0 leaves them as '
-        'they are (default: 480)',
-    )
-    how.add_argument(
-        '--tile',
-        type=_count,
-        metavar='SIDE',
-        help='cut larger images into tiles: for small objects in large images',
-    )
-    how.add_argument(
-        '--batch', type=_count, default=1, help='images at a time (default: 1)'
-    )
-    how.add_argument(
-        '--launcher',
-        choices=('none', 'pytorch'),
-        default='none',
-        help='pytorch: started by torchrun; the processes share the images',
-    )
-    args = parser.parse_args(argv)
-    if not (args.support or args.support_bank):
-        parser.error('--support DIR|JSON or --support-bank FILE is needed')
-    if bool(args.input) != bool(args.output):
-        parser.error('--input and --output need each other')
-    if not args.input and not args.save_support:
-        parser.error('--input and --output are needed, or --save-support FILE')
-    return args
-
-
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
-    """Run the command; exit code 1 if an image has no result.
+    """Read options, and :func:`predict`.
 
     Args:
         argv: Options; by default the program's.
         prog: How the program is called, for its help.
+    """
+    predict(parse_args(argv, prog))
+
+
+def predict(args: argparse.Namespace) -> None:
+    """Run the command; exit code 1 if an image has no result.
+
+    Args:
+        args: What :func:`mmssp.arguments.predict_options.parse_args` has read.
 
     Raises:
         FileNotFoundError: Something that was named is not there.
         ValueError: Something that was named cannot be used.
         OSError: The outputs cannot be written.
     """
-    args = parse_args(argv, prog)
     # All that can be wrong with files is said before the model is loaded.
     classes = (
         find_support(
@@ -172,6 +58,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
             name=args.name,
             class_value=args.class_value,
             allow_outside=args.allow_outside,
+            images_in=args.support_images,
         )
         if args.support
         else []
@@ -181,11 +68,33 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     if args.output:
         check_folder(args.output)
         items = list_inputs(args.input, every=args.every, exclude=args.output)
+        check_folder_writable(args.output)
+        check_exports(Path(args.output), args.format)
     if args.launcher == 'pytorch':
         _join()
     first = int(os.environ.get('RANK', '0')) == 0 or args.launcher == 'none'
     try:
         inferencer = _prepared(args, classes)
+        settings = _settings(args, classes)
+        hint = hint_of_small_objects(inferencer, classes) if first else None
+        if hint:
+            print(hint, file=sys.stderr)
+        if args.output and first and not args.overwrite:
+            grown = growth(read_settings(args.output) or {}, settings)
+            if grown is not None:
+                print(
+                    f'{grown[1]} labelled images, {grown[0]} of them before: all images '
+                    'are segmented anew'
+                )
+        if args.adapt:
+            learn(
+                inferencer,
+                None if args.adapt is True else args.adapt,
+                Path(args.output) if args.output else None,
+                settings,
+                first=first,
+                overwrite=args.overwrite,
+            )
         if args.save_support and first:
             _named('--save-support', inferencer.save_support, args.save_support)
             print(f'support: {args.save_support}')
@@ -198,7 +107,9 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
             threshold=args.threshold,
             batch=args.batch,
             overwrite=args.overwrite,
-            settings=_settings(args, classes),
+            settings=settings,
+            formats=args.format,
+            export=ExportSettings(args.tolerance, args.instances, args.min_area),
         )
         leave_together()
     finally:
@@ -210,6 +121,12 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     before = f', {report.resumed} of them before' if report.resumed else ''
     print(f'{done} of {report.total} images segmented{before}')
     print(f'look through: {report.output / "index.html"}')
+    if report.label_next:
+        print(f'most in doubt, so label next: {", ".join(report.label_next)}')
+    if any(item.frame is not None for item in items):
+        print(f'videos: {report.output / VIDEOS}')
+    for name in args.format:
+        print(f'{name}: {report.output / EXPORTS / name}')
     if report.failures:
         print(f'{len(report.failures)} without result:', file=sys.stderr)
         for name, why in report.failures.items():
@@ -241,6 +158,7 @@ def _prepared(
             own.name,
             class_value=own.class_value,
             tighten=args.tighten,
+            resize=args.resize_masks,
         )
     return inferencer
 
@@ -260,8 +178,15 @@ def _settings(args: argparse.Namespace, classes: list[SupportClass]) -> dict[str
     return dict(
         model=args.model,
         weights=args.weights and _digest(args.weights),
-        support=support_digest(classes, args.tighten) if classes else None,
+        support=support_digests(classes, args.tighten, args.resize_masks)
+        if classes
+        else None,
         support_bank=args.support_bank and _digest(args.support_bank),
+        **(
+            dict(adapt=USUAL if args.adapt is True else args.adapt)
+            if args.adapt
+            else {}
+        ),
     )
 
 
@@ -284,27 +209,3 @@ def _own_device(launcher: str) -> str | None:
         return None
     rank = int(os.environ.get('LOCAL_RANK', '0'))
     return f'cuda:{rank % torch.cuda.device_count()}'
-
-
-def _count(text: str) -> int:
-    return _checked(text, int, lambda value: value >= 1, 'a whole number from 1 on')
-
-
-def _size(text: str) -> int:
-    return _checked(text, int, lambda value: value >= 0, 'a whole number from 0 on')
-
-
-def _share(text: str) -> float:
-    return _checked(text, float, lambda value: 0 <= value <= 1, 'a number from 0 to 1')
-
-
-def _checked(
-    text: str, kind: type, is_good: Callable[[Any], bool], expected: str
-) -> Any:
-    try:
-        value = kind(text)
-    except ValueError:
-        value = None
-    if value is None or not is_good(value):
-        raise argparse.ArgumentTypeError(f'{text!r}: expected {expected}')
-    return value

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote_from_bytes
 
 from ...datasets.coco.coco_masks import label_palette
+from .doubts import label_next
 from .inputs import OUTPUT_SUFFIXES, InputItem
 from .writers import whole_file
 
@@ -93,8 +94,27 @@ def contact_sheet(
         'score, from 0 to 1, in brackets. Grey: not found in the image. '
         '<a href="areas.csv">areas.csv</a> · '
         '<a href="annotations.json">annotations.json</a></p>\n'
-        f'{_failed(failures)}<ul class="sheet">\n{cards}\n</ul>\n</body>\n</html>\n'
+        f'{_next(found)}{_failed(failures)}'
+        f'<ul class="sheet">\n{cards}\n</ul>\n</body>\n</html>\n'
     )
+
+
+def _next(found: Sequence[tuple[InputItem, dict[str, Any]]]) -> str:
+    items = {record['file']: item for item, record in found}
+    links = ', '.join(
+        f'<a href="{_link("overlays", items[name])}">{escape(name)}</a>'
+        for name in label_next(record for _, record in found)
+    )
+    return (
+        f'<p>For better masks label next what is most in doubt: {links}</p>\n'
+        if links
+        else ''
+    )
+
+
+def _link(kind: str, item: InputItem) -> str:
+    name = f'{kind}/{item.stem}{OUTPUT_SUFFIXES[kind]}'
+    return quote_from_bytes(os.fsencode(name))
 
 
 def _failed(failures: dict[str, str]) -> str:
@@ -113,12 +133,7 @@ def _failed(failures: dict[str, str]) -> str:
 def _card(item: InputItem, record: dict[str, Any], colours: Sequence[str]) -> str:
     pixels = record['height'] * record['width']
     name = escape(record['file'])
-    links = {
-        kind: quote_from_bytes(
-            os.fsencode(f'{kind}/{item.stem}{OUTPUT_SUFFIXES[kind]}')
-        )
-        for kind in ('overlays', 'masks', 'thumbs')
-    }
+    links = {kind: _link(kind, item) for kind in ('overlays', 'masks', 'thumbs')}
     rows = '\n'.join(
         f'<tr{"" if own["present"] else " class=absent"}>'
         f'<td>{_swatch(colour) if own["present"] else ""}{escape(own["name"])}</td>'

@@ -1,6 +1,7 @@
 """What is to be segmented: images and video frames found behind paths and patterns."""
 
 import glob
+import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -10,13 +11,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ...utils.image_formats import IMAGE_SUFFIXES
 from ..images import read_any_image
+from .left_out import say_what_is_left_out
 
-IMAGE_SUFFIXES = {'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'}
 VIDEO_SUFFIXES = {'.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm'}
 OUTPUT_SUFFIXES = dict(masks='.png', overlays='.jpg', thumbs='.jpg', records='.json')
 """Folder of outputs → how the files in it end, after an item's stem."""
+EXPORTS, VIDEOS = 'exports', 'overlay_videos'
+"""Other folders of outputs: those of other tools' formats, and videos of overlays."""
 WILDCARDS = '*?['
+NAME_BYTES = 255
+"""Longest name of a file."""
 
 Pattern = str | os.PathLike[str]
 
@@ -47,8 +53,10 @@ def list_inputs(
 ) -> list[InputItem]:
     """All images behind files, folders, wildcards and videos.
 
-    A folder is searched with its subfolders for :data:`IMAGE_SUFFIXES`, hidden files and
-    folders left out. What exists by the very name of a pattern is not a wildcard.
+    A folder is searched with its subfolders, linked ones too, for
+    :data:`IMAGE_SUFFIXES`, hidden files and folders left out. Pictures that are not read,
+    and further pages of files of several, are counted and named on stderr. What exists
+    by the very name of a pattern is not a wildcard.
 
     Args:
         patterns: One or several. Names are relative to the folder common to all.
@@ -77,6 +85,7 @@ def list_inputs(
         files.extend(found)
     common = os.path.commonpath(roots)
     names = {Path(os.path.relpath(f, common)).as_posix(): f for f in files}
+    say_what_is_left_out(patterns, names.values(), excluded, _is_output)
     items = []
     for name in sorted(names):
         stem = name[: -len(Path(name).suffix)] if Path(name).suffix else name
@@ -124,12 +133,19 @@ def _files(pattern: Pattern, excluded: Path | None) -> tuple[Path, list[Path]]:
 
 
 def _images_below(folder: Path, excluded: Path | None) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [
+    seen = {os.path.realpath(folder)}  # a link may lead back to where it lies
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        below = sorted(
             name
             for name in folders
             if not name.startswith('.') and not _is_output(Path(parent, name), excluded)
-        ]
+        )
+        folders[:] = []
+        for name in below:
+            place = os.path.realpath(Path(parent, name))
+            if place not in seen:
+                seen.add(place)
+                folders.append(name)
         for name in files:
             if Path(name).suffix.lower() in IMAGE_SUFFIXES and name[0] != '.':
                 yield Path(parent, name)
@@ -138,7 +154,7 @@ def _images_below(folder: Path, excluded: Path | None) -> Iterator[Path]:
 def _is_output(folder: Path, output: Path | None) -> bool:
     if output is None:
         return False
-    ours = {output / name for name in OUTPUT_SUFFIXES}
+    ours = {output / name for name in (*OUTPUT_SUFFIXES, EXPORTS, VIDEOS)}
     folder = folder.resolve()
     return not ours.isdisjoint({folder, *folder.parents})
 
@@ -160,11 +176,23 @@ def _with_own_stems(items: list[InputItem]) -> list[InputItem]:
             if item.stem != item.name
         }
         if not clash:
-            return items
+            return [replace(item, stem=_short_stem(item.stem)) for item in items]
         items = [
             replace(item, stem=item.name) if item.name in clash else item
             for item in items
         ]
+
+
+def _short_stem(stem: str) -> str:
+    """A stem to which every suffix of outputs can be added; a digest in place of more."""
+    folder, slash, name = stem.rpartition('/')
+    content = os.fsencode(name)
+    if len(content) + max(map(len, OUTPUT_SUFFIXES.values())) <= NAME_BYTES:
+        return stem
+    digest = hashlib.sha256(content).hexdigest()[:12]
+    # cut between characters, where the name has any
+    kept = content[: NAME_BYTES - 20].decode('utf-8', 'ignore')
+    return f'{folder}{slash}{kept}~{digest}'
 
 
 def _frames(item: InputItem, every: int) -> Iterator[InputItem]:

@@ -6,10 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .inputs import OUTPUT_SUFFIXES
+from .inputs import EXPORTS, OUTPUT_SUFFIXES, VIDEOS
 from .writers import whole_file
 
 SETTINGS = 'settings.json'
+GROWING = ('support', 'classes', 'adapt')
+"""Settings that change where the support grows: its images, classes, time to learn."""
 SUMMARIES = ('annotations.json', 'areas.csv', 'index.html')
 
 
@@ -17,6 +19,8 @@ def prepare_output(
     output: str | os.PathLike[str], settings: dict[str, Any], *, overwrite: bool = False
 ) -> str:
     """Make the folder of outputs, or check that it holds results of the same settings.
+
+    Results of a support that has grown since may be taken: they will be made anew.
 
     Args:
         output: The folder.
@@ -39,9 +43,9 @@ def prepare_output(
             'Choose another output folder, or overwrite them (overwrite=True, '
             '--overwrite on the command line).'
         )
-        if path.exists():
-            found = _read_settings(path)
-            if found != settings:
+        found = read_settings(output)
+        if found is not None:
+            if found != settings and growth(found, settings) is None:
                 raise ValueError(
                     f'{output} holds results made with other settings: '
                     f'{_difference(found, settings)}. {way_out}'
@@ -49,7 +53,7 @@ def prepare_output(
         else:
             others = [
                 name
-                for name in (*OUTPUT_SUFFIXES, *SUMMARIES)
+                for name in (*OUTPUT_SUFFIXES, EXPORTS, VIDEOS, *SUMMARIES)
                 if (output / name).exists()
             ]
             if others:
@@ -75,7 +79,15 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
+def read_settings(output: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """With which settings a folder was filled; None for none, {} for unreadable ones.
+
+    Raises:
+        OSError: They cannot be read.
+    """
+    path = Path(output) / SETTINGS
+    if not path.exists():
+        return None
     try:
         found = json.loads(path.read_text(encoding='utf-8'))
     except OSError as error:
@@ -84,6 +96,32 @@ def _read_settings(path: Path) -> dict[str, Any]:
         found = None
     # Not readable as settings: other settings, then, of which nothing is known.
     return found if isinstance(found, dict) else {}
+
+
+def growth(found: dict[str, Any], wanted: dict[str, Any]) -> tuple[int, int] | None:
+    """Whether settings differ by more labelled images alone.
+
+    Args:
+        found: Settings of before.
+        wanted: Of now.
+
+    Returns:
+        Numbers of labelled images before and now; None if anything else differs, or
+        what was there is not there any more.
+    """
+    before, now = found.get('support'), wanted.get('support')
+    if not (isinstance(before, list) and isinstance(now, list)):
+        return None
+    left = list(now)
+    for one in before:
+        if one not in left:
+            return None
+        left.remove(one)
+    same = all(
+        found.get(key) == value for key, value in wanted.items() if key not in GROWING
+    )
+    learns = ('adapt' in found) == ('adapt' in wanted)
+    return (len(before), len(now)) if left and same and learns else None
 
 
 def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
@@ -96,5 +134,7 @@ def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, list) and len(value) > 1:
+        return f'{len(value)} ({_short(value[0])}, …)'
     text = json.dumps(value)
     return text if len(text) <= 60 else f'{text[:57]}...'

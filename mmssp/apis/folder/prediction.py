@@ -1,8 +1,8 @@
 """Segment whole folders: resumable, over several processes, one set of outputs."""
 
+import errno
 import hashlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
@@ -17,16 +17,23 @@ from mmengine.dist import (
     get_dist_info,
     is_main_process,
 )
-from rich.console import Console
 
-from ...utils.progress import progress_bar
+from ...utils.progress import shown_progress
+from ..export.formats import format_names
+from ..export.labelled_image import ExportSettings
 from .contact_sheet import write_contact_sheet
+from .doubts import label_next
+from .exports import check_exports, write_exports
 from .inputs import ImageReader, InputItem, Pattern, list_inputs
 from .output_folder import SUMMARIES, prepare_output
+from .overlay_videos import write_videos
+from .tile_progress import moving_by_tiles
 from .writers import read_record, write_coco, write_csv, write_result
 
 # What one image can be to blame for; anything else ends the run.
 IMAGE_ERRORS = (ValueError, OSError, RuntimeError, MemoryError)
+BAD_NAMES = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
+"""What file systems say of names that they cannot have."""
 
 
 @dataclass
@@ -38,12 +45,14 @@ class FolderReport:
         total: Number of images, those that failed included.
         resumed: How many of them were finished by an earlier run.
         failures: {name of an image: why it has no result}.
+        label_next: Names of the images that would help most if they were labelled, too.
     """
 
     output: Path
     total: int
     resumed: int = 0
     failures: dict[str, str] = field(default_factory=dict)
+    label_next: list[str] = field(default_factory=list)
 
 
 def predict_folder(
@@ -57,14 +66,17 @@ def predict_folder(
     overwrite: bool = False,
     settings: dict[str, Any] | None = None,
     progress: bool | None = None,
+    formats: str | Sequence[str] = (),
+    export: ExportSettings = ExportSettings(),
 ) -> FolderReport:
     """Segment all images behind paths and patterns, and write all that is found.
 
-    Under ``output``: ``masks`` (indexed PNG: 0 background, i the i'th class), ``overlays``
+    Under ``output``: ``masks`` (grey PNG: 0 background, i the i'th class), ``overlays``
     and ``thumbs`` (JPEG), ``records`` (JSON), each called after its image; and for all
     images ``annotations.json`` (COCO, compressed RLE), ``areas.csv`` and the contact sheet
-    ``index.html``. Each file appears whole or not at all. Images that an earlier run with
-    the same settings has finished are not predicted again.
+    ``index.html``; ``exports/FORMAT`` for each of ``formats``; and ``overlay_videos`` of
+    videos. Each file appears whole or not at all. Images that an earlier run with the
+    same settings has finished are not predicted again.
 
     In a distributed job every process calls this; each takes every world-size'th batch,
     and the first one writes what is about all images. The files equal one process's.
@@ -79,7 +91,12 @@ def predict_folder(
         overwrite: Predict all again, also where other settings were used.
         settings: What names the model and the support, as plain JSON: with others, what
             is there is not gone on with. By default a fingerprint of both.
-        progress: Show a bar with the time left; None does so on terminals.
+        progress: Show a bar with the time left; None does so on terminals, and prints a
+            line now and then elsewhere.
+        formats: Other tools' formats, keys of :data:`mmssp.apis.export.formats.FORMATS`
+            or their names separated by commas. They need no new prediction: asked for
+            later, they are made of what is finished.
+        export: How masks become objects and outlines in them.
 
     Returns:
         Numbers and failures; in every process the failures of all.
@@ -93,6 +110,7 @@ def predict_folder(
         raise ValueError(f'batch={batch}: expected 1 or more')
     if not inferencer.names:
         raise ValueError('There is no support: call set_support or load_support first.')
+    formats = format_names(formats) if formats else ()
     items = _items(inputs, every, output)
     if settings is None:
         settings = dict(support=support_fingerprint(inferencer))
@@ -107,6 +125,7 @@ def predict_folder(
     rank, world = get_dist_info()
     digest = _on_first(lambda: prepare_output(output, settings, overwrite=overwrite))
     output = Path(output)
+    _on_first(lambda: check_exports(output, formats))
 
     # Batches are cut before finished ones are left out, and never across processes: what
     # an image is predicted with, and so the last bit of its result, is always the same.
@@ -119,35 +138,42 @@ def predict_folder(
     report.resumed = sum(
         len(some) for some, is_done in zip(batches, finished, strict=True) if is_done
     )
-    show = sys.stderr.isatty() if progress is None else progress
+    done = report.resumed
+    show = progress if rank == 0 else False
     with (
-        progress_bar(Console(stderr=True), transient=True)
-        if show and rank == 0
-        else nullcontext() as bar,
+        shown_progress('images', sum(map(len, batches)), done, show) as show_done,
         ImageReader() as reader,
     ):
-        total = sum(map(len, batches))
-        task = (
-            bar.add_task('images', total=total, completed=report.resumed)
-            if bar
-            else None
-        )
         for some, is_done in zip(batches, finished, strict=True):
             if is_done:
                 continue
-            report.failures.update(
-                predict_items(
-                    inferencer, some, output, digest, threshold=threshold, reader=reader
+            with moving_by_tiles(inferencer, done, len(some), show_done):
+                report.failures.update(
+                    predict_items(
+                        inferencer,
+                        some,
+                        output,
+                        digest,
+                        threshold=threshold,
+                        reader=reader,
+                    )
                 )
-            )
-            if bar and task is not None:
-                bar.advance(task, len(some))
+            done += len(some)
+            show_done(done)
     parts = all_gather_object((report.resumed, report.failures))
     report.resumed = sum(resumed for resumed, _ in parts)
     failures = {k: v for _, failed in parts for k, v in failed.items()}
     report.failures = {i.name: failures[i.name] for i in items if i.name in failures}
-    _on_first(
-        lambda: assemble(items, output, digest, inferencer.names, report.failures)
+    report.label_next = _on_first(
+        lambda: assemble(
+            items,
+            output,
+            digest,
+            inferencer.names,
+            report.failures,
+            formats=formats,
+            export=export,
+        )
     )
     return report
 
@@ -200,8 +226,15 @@ def predict_items(
                 results.append(None)
                 failures[item.name] = _sentence(error, item)
     for (item, _), result in zip(images, results, strict=True):
-        if result is not None:
+        if result is None:
+            continue
+        try:
             write_result(result, item, Path(output), digest=digest)
+        except OSError as error:
+            # what only this name is to blame for, as files of other names can be written
+            if getattr(error.__cause__, 'errno', None) not in BAD_NAMES:
+                raise
+            failures[item.name] = str(error)
     return failures
 
 
@@ -211,7 +244,10 @@ def assemble(
     digest: str,
     names: Sequence[str],
     failures: dict[str, str],
-) -> None:
+    *,
+    formats: Sequence[str] = (),
+    export: ExportSettings = ExportSettings(),
+) -> list[str]:
     """Write what is about all images, from their records, in the order of ``items``.
 
     Args:
@@ -220,6 +256,11 @@ def assemble(
         digest: Of the settings; what :func:`prepare_output` gave.
         names: Of the classes.
         failures: {name: why} of the images without result.
+        formats: Other tools' formats, to be written as well.
+        export: How masks become objects and outlines in them.
+
+    Returns:
+        Names of the images that would help most if they were labelled, too.
 
     Raises:
         OSError: A file cannot be written.
@@ -236,6 +277,9 @@ def assemble(
     write_coco(coco, records, names)
     write_csv(table, records)
     write_contact_sheet(sheet, found, failures)
+    write_exports(found, output, names, formats, export)
+    write_videos((item for item, _ in found), output)
+    return label_next(records)
 
 
 def support_fingerprint(inferencer: Any) -> str:

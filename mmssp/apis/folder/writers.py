@@ -10,12 +10,17 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from ...datasets.coco.coco_masks import PNG_PALETTE
 from ...utils.files import atomic_path
 from ...visualization.overlay import fit_size, resize_image
+from ..export.masks_export import grey
 from .inputs import OUTPUT_SUFFIXES, InputItem
 
 CSV_COLUMNS = ('file', 'class', 'area', 'share', 'presence_score', 'present')
+
+
+MASKS = 'grey'
+"""What masks are, as records say it: beside those of a palette, as they were once, others
+would be a mixture that OpenCV reads differently."""
 
 
 class ResultLike(Protocol):
@@ -26,6 +31,7 @@ class ResultLike(Protocol):
     scores: dict[str, float]
     present: dict[str, bool]
     areas: dict[str, int]
+    doubt: float
 
     def draw(self) -> np.ndarray: ...
 
@@ -79,10 +85,8 @@ def write_result(
     Raises:
         OSError: They cannot be written.
     """
-    mask = Image.fromarray(np.ascontiguousarray(result.mask, np.uint8))
-    mask.putpalette(PNG_PALETTE)
     with whole_file(output_path(output, 'masks', item)) as path:
-        mask.save(path)
+        grey(result.mask).save(path)
     picture = result.draw()
     for kind, side in (('overlays', overlay_side), ('thumbs', thumb_side)):
         if max(picture.shape[:2]) > side:
@@ -93,9 +97,11 @@ def write_result(
     record = dict(
         file=item.name,
         settings=digest,
+        masks=MASKS,
         source=source_state(item),
         height=height,
         width=width,
+        doubt=round(float(result.doubt), 6),
         classes=[
             {
                 'name': name,
@@ -131,11 +137,10 @@ def read_record(item: InputItem, output: Path, digest: str) -> dict[str, Any] | 
     try:
         path = output_path(output, 'records', item)
         record = json.loads(path.read_text(encoding='utf-8'))
-        fits = (record['settings'], record['file'], record['source']) == (
-            digest,
-            item.name,
-            source_state(item),
-        ) and _is_record(record)
+        made = [record[key] for key in ('settings', 'masks', 'file', 'source')]
+        fits = made == [digest, MASKS, item.name, source_state(item)] and _is_record(
+            record
+        )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     files = all(output_path(output, kind, item).is_file() for kind in OUTPUT_SUFFIXES)
@@ -147,6 +152,8 @@ def _is_record(record: dict[str, Any]) -> bool:
     sides = (record['height'], record['width'])
     return (
         all(type(side) is int and 0 < side < 2**31 for side in sides)
+        and type(record['doubt']) in (int, float)
+        and 0 <= record['doubt'] <= 1
         and isinstance(record['annotations'], list)
         and all(isinstance(a, dict) for a in record['annotations'])
         and isinstance(record['classes'], list)

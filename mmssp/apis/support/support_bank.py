@@ -1,7 +1,7 @@
 """Supports as a small file of numbers and names, without pickle."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from ..encoding import View
 
 VERSION = 2
 """1, of mmssp 0.1, held the prototypes of SSPHead alone."""
-LARGEST = 64 * 2**20
-"""Bytes of a file; its arrays are not compressed."""
+LARGEST = 512 * 2**20
+"""Bytes of a file; its arrays are not compressed. Prototypes take kilobytes, a tuned
+backbone as much as its later part."""
 PARTS = ('state', 'adapted')
 
 
@@ -28,7 +29,7 @@ class SupportShot:
     Attributes:
         features: (1,C,h,w).
         mask: (h',w') uint8 in {0, 1, 255}, as the head takes it with these features.
-        view: The image as it was encoded.
+        view: The image as it is encoded once something was learned, which is finer.
         annotation: (H,W) uint8 in {0, 1, 255}, of that size.
     """
 
@@ -36,6 +37,11 @@ class SupportShot:
     mask: Tensor
     view: View
     annotation: np.ndarray
+
+    @property
+    def shows(self) -> bool:
+        """Whether the object is in the image; else it is one without it."""
+        return bool((self.annotation == 1).any() or (self.mask == 1).any())
 
 
 @dataclass(frozen=True)
@@ -46,13 +52,19 @@ class Support:
         state: What the head made of all shots, tensors (1,…).
         num_shots: K.
         shots: The labelled images; empty if it was loaded from a file.
-        adapted: What was learned from them, tensors by name; empty for nothing.
+        learned: What was learned from them, tensors by name: empty where learning found
+            that matching as it was decides better; None if nothing was learned yet.
     """
 
     state: State
     num_shots: int
     shots: tuple[SupportShot, ...] = ()
-    adapted: State = field(default_factory=dict)
+    learned: State | None = None
+
+    @property
+    def adapted(self) -> State:
+        """What was learned, and decides; empty for nothing."""
+        return self.learned or {}
 
 
 def save_bank(
@@ -82,11 +94,20 @@ def save_bank(
         adapter=np.array(adapter if any(s.adapted for s in supports.values()) else ''),
         names=np.array(list(supports)),
         num_shots=np.array([s.num_shots for s in supports.values()]),
+        learned=np.array([s.learned is not None for s in supports.values()]),
     )
+    first: dict[int, str] = {}
+    same = []
     for i, support in enumerate(supports.values()):
         for part in PARTS:
             for name, value in getattr(support, part).items():
-                arrays[f'{part}/{i}/{name}'] = value.cpu().numpy()
+                key = f'{part}/{i}/{name}'
+                if first.setdefault(id(value), key) == key:
+                    arrays[key] = value.cpu().numpy()
+                else:
+                    same.append((key, first[id(value)]))
+    # what classes share, as a tuned backbone, is written once
+    arrays['same'] = np.array(same, dtype=str).reshape(-1, 2)
     size = sum(array.nbytes for array in arrays.values())
     if size > LARGEST - 2**16:
         raise ValueError(
@@ -180,11 +201,17 @@ def _unpack(arrays: dict[str, np.ndarray]) -> dict[str, Support]:
     shots = arrays['num_shots']
     parts: list[dict[str, State]] = [{part: {} for part in PARTS} for _ in names]
     numbers = [shots]
+    # files that were written before learning was noted have what was learned alone
+    noted = arrays.get('learned', np.zeros(len(names), bool))
+    tensors = {}
     for key, array in arrays.items():
         if '/' in key:
-            part, place, name = key.split('/', 2)
-            parts[int(place)][part][name] = torch.from_numpy(array.copy())
+            tensors[key] = torch.from_numpy(array.copy())
             numbers.append(array)
+    shared = {str(key): str(first) for key, first in arrays.get('same', ())}
+    for key in (*tensors, *shared):
+        part, place, name = key.split('/', 2)
+        parts[int(place)][part][name] = tensors[shared.get(key, key)]
     if (
         not names
         or len(set(names)) < len(names)
@@ -193,6 +220,8 @@ def _unpack(arrays: dict[str, np.ndarray]) -> dict[str, Support]:
         or len(shots) != len(names)
         or shots.dtype.kind not in 'iu'
         or not all(0 < k < 2**31 for k in shots.tolist())
+        or noted.dtype.kind != 'b'
+        or noted.shape != shots.shape
         or any(array.dtype.kind not in 'fiub' for array in numbers)
         or not all(np.isfinite(array).all() for array in numbers)
         or not all(own['state'] for own in parts)
@@ -204,6 +233,10 @@ def _unpack(arrays: dict[str, np.ndarray]) -> dict[str, Support]:
     ):
         raise ValueError('names and arrays contradict each other')
     return {
-        name: Support(own['state'], int(k), adapted=own['adapted'])
-        for name, k, own in zip(names, shots, parts, strict=True)
+        name: Support(
+            own['state'],
+            int(k),
+            learned=own['adapted'] if own['adapted'] or learned else None,
+        )
+        for name, k, own, learned in zip(names, shots, parts, noted, strict=True)
     }

@@ -28,14 +28,15 @@ def leave_one_out(head: MatchingHead, support: Support, name: str) -> dict[str, 
     Raises:
         ValueError: Fewer than two shots.
     """
-    if len(support.shots) < 2:
+    shots = [shot for shot in support.shots if shot.shows]
+    if len(shots) < 2:
         raise ValueError(
-            f'{name}: {len(support.shots)} support image(s) at hand; expected two or '
+            f'{name}: {len(shots)} support image(s) at hand; expected two or '
             'more, set by set_support (a file holds what was made of them only)'
         )
-    own = [head.shot_state(shot.features, shot.mask[None]) for shot in support.shots]
+    own = [head.shot_state(shot.features, shot.mask[None]) for shot in shots]
     ious = []
-    for i, shot in enumerate(support.shots):
+    for i, shot in enumerate(shots):
         others = head.combine([state for k, state in enumerate(own) if k != i])
         logits = head.match_state(head.prepare(shot.features), others)['final']
         margin = margins(head.upsample(logits, shot.mask.shape))[0]

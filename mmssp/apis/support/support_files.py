@@ -3,41 +3,24 @@
 import hashlib
 import json
 import os
-from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from ...datasets.coco.coco_json import category_names, load_json
-from ...utils.json_files import read_json
-from ..folder.inputs import IMAGE_SUFFIXES
+from ...datasets.class_names import same_letters
+from ...utils.image_formats import IMAGE_SUFFIXES
+from .support_json import NAME, SupportClass, by_label, in_json, is_coco
 
-NAME = 'object'
-MASK_SUFFIXES = ('.png', '.bmp', '.tif', '.tiff', '.webp')
+__all__ = ['SupportClass', 'find_support', 'support_digests']
 MASK_MARK = '_mask'
+MASK_MARKS = (MASK_MARK, '-mask', '_label', '_seg', '_gt')
+"""What a mask's name may have after its image's, in a folder of masks alone."""
 LAYOUTS = (
-    'images/*.jpg with masks/*.png of the same names; or NAME.jpg beside NAME_mask.png, '
-    'NAME.png or a LabelMe file NAME.json; or a folder of these for each class'
+    'images/*.jpg with masks/*.png of the same names (or NAME_mask.png, and any other '
+    'image format); or NAME.jpg beside NAME_mask.png, NAME.png or a LabelMe file '
+    'NAME.json; or a COCO JSON with its images; or a folder of these for each class'
 )
-
-
-@dataclass(frozen=True)
-class SupportClass:
-    """One class's support: what ``FewShotInferencer.set_support`` takes.
-
-    Attributes:
-        name: Of the class.
-        images: K files.
-        annotations: For each image a mask or LabelMe file, or a list of COCO's
-            annotations.
-        class_value: Label in LabelMe files, or value in masks; None if there is one.
-    """
-
-    name: str
-    images: tuple[Path, ...]
-    annotations: tuple[Path | list[dict[str, Any]], ...]
-    class_value: int | str | None = None
 
 
 def find_support(
@@ -46,17 +29,20 @@ def find_support(
     name: str | None = None,
     class_value: int | str | None = None,
     allow_outside: bool = False,
+    images_in: str | os.PathLike[str] | None = None,
 ) -> list[SupportClass]:
     """Find labelled images.
 
     Args:
         path: A folder of :data:`LAYOUTS`; a COCO instance JSON, whose categories are the
-            classes; or a LabelMe file. Images of a JSON lie relative to its folder.
+            classes; or a LabelMe file. Images of a JSON lie relative to its folder; in a
+            folder with a COCO JSON, there, in the folder, or in ``images`` in it.
         name: Of the class, if there is only one; by default :data:`NAME`, the folder's
             or what the JSON says.
         class_value: Which value of masks, or label of LabelMe files, is meant; by
             default each label of a LabelMe file is a class.
         allow_outside: Follow paths in a JSON, and links, that lead out of its folder.
+        images_in: Instead of these, the folder that image names of a JSON start at.
 
     Returns:
         The classes, at least one, each with at least one image.
@@ -67,10 +53,15 @@ def find_support(
             leads out, or ``name`` for several classes.
     """
     path = Path(path)
+    folders = [] if images_in is None else [Path(images_in)]
+    if folders and not folders[0].is_dir():
+        raise FileNotFoundError(
+            f'{folders[0]} is no folder; expected that of the images'
+        )
     if path.is_dir():
-        found = _in_folder(path, class_value)
+        found = _in_folder(path, class_value, allow_outside, folders)
     elif path.is_file() and path.suffix.lower() == '.json':
-        found = _in_json(path, class_value, allow_outside)
+        found = in_json(path, class_value, allow_outside, folders)
     elif path.exists():
         raise ValueError(
             f'{path} is no support; expected a folder ({LAYOUTS}) or a COCO or LabelMe '
@@ -90,25 +81,51 @@ def find_support(
     return [replace(found[0], name=name)]
 
 
-def support_digest(classes: Iterable[SupportClass], *settings: Any) -> str:
-    """A fingerprint of files' contents and settings: equal support, equal digest."""
-    digest = hashlib.sha256(repr(settings).encode())
+def support_digests(classes: Iterable[SupportClass], *settings: Any) -> list[str]:
+    """Fingerprints of labelled images: of what they are, not of where they lie.
+
+    Args:
+        classes: Of :func:`find_support`.
+        *settings: What else each of them depends on.
+
+    Returns:
+        16 hexadecimal digits for each image, sorted: equal support, equal list; more
+        images of the same, a longer list with these in it.
+    """
+    digests = []
     for own in classes:
-        digest.update(repr((own.name, own.class_value, len(own.images))).encode())
-        for image, annotation in zip(own.images, own.annotations, strict=True):
-            for part in (image, annotation):
+        for pair in zip(own.images, own.annotations, strict=True):
+            digest = hashlib.sha256(
+                repr((settings, own.name, own.class_value)).encode()
+            )
+            for part in pair:
                 content = (
                     part.read_bytes()
                     if isinstance(part, Path)
                     else json.dumps(part, sort_keys=True).encode()
                 )
                 digest.update(hashlib.sha256(content).digest())
-    return digest.hexdigest()[:16]
+            digests.append(digest.hexdigest()[:16])
+    return sorted(digests)
 
 
-def _in_folder(folder: Path, class_value: int | str | None) -> list[SupportClass]:
+def _in_folder(
+    folder: Path,
+    class_value: int | str | None,
+    allow_outside: bool,
+    images_in: list[Path],
+) -> list[SupportClass]:
+    json = _coco_file(folder)
+    if json is not None:
+        folders = images_in or [json.parent, folder, folder / 'images']
+        return in_json(json, class_value, allow_outside, folders)
+    if images_in:
+        raise ValueError(
+            f'{folder} holds no COCO JSON, whose images the folder {images_in[0]} could '
+            'be of'
+        )
     if _has_images(folder) or (folder / 'images').is_dir():
-        return _by_label(NAME, _pairs(folder), class_value)
+        return by_label(NAME, _pairs(folder), class_value)
     classes = [
         SupportClass(own.name, *_pairs(own), class_value)
         for own in sorted(folder.iterdir())
@@ -117,26 +134,51 @@ def _in_folder(folder: Path, class_value: int | str | None) -> list[SupportClass
         and (_has_images(own) or (own / 'images').is_dir())
     ]
     if not classes:
-        raise ValueError(f'{folder} holds no labelled image; expected {LAYOUTS}.')
+        raise ValueError(
+            f'{folder} holds no labelled image, but {_contents(folder)}; expected '
+            f'{LAYOUTS}.'
+        )
     return classes
 
 
+def _coco_file(folder: Path) -> Path | None:
+    """The COCO JSON in a folder or its ``annotations``; None if there is none."""
+    stems = {_stem(f) for f in _files(folder) if f.suffix.lower() in IMAGE_SUFFIXES}
+    found = [
+        file
+        for place in (folder, folder / 'annotations')
+        if place.is_dir()
+        for file in _files(place)
+        # one that is called like an image is LabelMe's
+        if file.suffix.lower() == '.json' and _stem(file) not in stems and is_coco(file)
+    ]
+    if len(found) > 1:
+        raise ValueError(
+            f'{folder} holds {len(found)} COCO files, {found[0].name}, {found[1].name}'
+            f'{" and more" if len(found) > 2 else ""}; name the one that is meant.'
+        )
+    return found[0] if found else None
+
+
+def _contents(folder: Path) -> str:
+    """What there is instead of labelled images, for people."""
+    names = sorted(
+        f'{own.name}/' if own.is_dir() else own.name
+        for own in folder.iterdir()
+        if own.name[0] != '.'
+    )
+    more = f' and {len(names) - 5} more' if len(names) > 5 else ''
+    return (', '.join(names[:5]) or 'nothing') + more
+
+
 def _pairs(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    apart = (folder / 'images').is_dir()
-    images, masks = ({}, {})
-    if apart:
-        if not (folder / 'masks').is_dir():
-            masks_in = folder / 'images'
-        else:
-            masks_in = folder / 'masks'
+    if (folder / 'images').is_dir():
         files = _files(folder / 'images')
-        others = _files(masks_in)
-        images = _images(files, set())
-        masks = {f.stem: f for f in others if f.suffix.lower() == '.json'}
-        if masks_in != folder / 'images':
-            masks.update(
-                {f.stem: f for f in others if f.suffix.lower() in MASK_SUFFIXES}
-            )
+        if (folder / 'masks').is_dir():
+            masks = _apart(_files(folder / 'masks'), {_stem(f) for f in files})
+        else:
+            masks = _side_by_side(files)
+        images = _images(files, set(masks.values()))
     else:
         files = _files(folder)
         masks = _side_by_side(files)
@@ -156,16 +198,44 @@ def _pairs(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     return tuple(images[s] for s in stems), tuple(masks[s] for s in stems)
 
 
+def _apart(files: list[Path], stems: set[str]) -> dict[str, Path]:
+    """Stem of an image → its annotation in a folder of annotations alone."""
+    masks: dict[str, Path] = {}
+    for file in files:
+        if file.suffix.lower() not in IMAGE_SUFFIXES | {'.json'}:
+            continue
+        stem = _stem(file) if _stem(file) in stems else _unmarked(_stem(file))
+        if stem in masks:
+            raise ValueError(
+                f'{masks[stem]} and {file.name}: two annotations of one image; which of '
+                'them is meant is not clear. Remove one.'
+            )
+        masks[stem] = file
+    return masks
+
+
+def _stem(file: Path) -> str:
+    """What a file and its annotation have in common, in one of Unicode's forms."""
+    return same_letters(file.stem)
+
+
+def _unmarked(stem: str) -> str:
+    for mark in MASK_MARKS:
+        if stem.endswith(mark):
+            return stem[: -len(mark)]
+    return stem
+
+
 def _side_by_side(files: list[Path]) -> dict[str, Path]:
     """Stem of an image → its annotation in the same folder; the clearest one wins."""
-    masks = {f.stem: f for f in files if f.suffix.lower() == '.json'}
-    photos = {f.stem for f in files if f.suffix.lower() in IMAGE_SUFFIXES - {'.png'}}
+    masks = {_stem(f): f for f in files if f.suffix.lower() == '.json'}
+    photos = {_stem(f) for f in files if f.suffix.lower() in IMAGE_SUFFIXES - {'.png'}}
     for file in files:
-        if file.suffix.lower() == '.png' and file.stem in photos:
-            masks.setdefault(file.stem, file)
+        if file.suffix.lower() == '.png' and _stem(file) in photos:
+            masks.setdefault(_stem(file), file)
     for file in files:
-        stem = file.stem.removesuffix(MASK_MARK)
-        if file.suffix.lower() in MASK_SUFFIXES and stem != file.stem:
+        stem = _stem(file).removesuffix(MASK_MARK)
+        if file.suffix.lower() in IMAGE_SUFFIXES and stem != _stem(file):
             masks[stem] = file
     return masks
 
@@ -175,12 +245,12 @@ def _images(files: list[Path], masks: set[Path]) -> dict[str, Path]:
     for file in files:
         if file.suffix.lower() not in IMAGE_SUFFIXES or file in masks:
             continue
-        if file.stem in images:
+        if _stem(file) in images:
             raise ValueError(
-                f'{images[file.stem]} and {file.name}: two images of one name; which '
+                f'{images[_stem(file)]} and {file.name}: two images of one name; which '
                 'of them the annotation belongs to is not clear. Rename one.'
             )
-        images[file.stem] = file
+        images[_stem(file)] = file
     return images
 
 
@@ -190,123 +260,3 @@ def _files(folder: Path) -> list[Path]:
 
 def _has_images(folder: Path) -> bool:
     return any(f.suffix.lower() in IMAGE_SUFFIXES for f in _files(folder))
-
-
-def _by_label(
-    name: str,
-    pairs: tuple[tuple[Path, ...], tuple[Path, ...]],
-    class_value: int | str | None,
-) -> list[SupportClass]:
-    """One class; or, where LabelMe files name what they mark, one for each label."""
-    images, annotations = pairs
-    if class_value is not None or any(a.suffix.lower() != '.json' for a in annotations):
-        return [SupportClass(name, images, annotations, class_value)]
-    labels: dict[str, list[tuple[Path, Path]]] = {}
-    for image, annotation in zip(images, annotations, strict=True):
-        for label in _labels(annotation):
-            labels.setdefault(label, []).append((image, annotation))
-    if not labels:
-        raise ValueError(f'{annotations[0]}: nothing is marked in it.')
-    return [
-        SupportClass(
-            label,
-            tuple(image for image, _ in found),
-            tuple(annotation for _, annotation in found),
-            label,
-        )
-        for label, found in sorted(labels.items())
-    ]
-
-
-def _labels(path: Path) -> list[str]:
-    content = read_json(path, 'expected a COCO or LabelMe file')
-    shapes = content.get('shapes') if isinstance(content, dict) else None
-    if not isinstance(shapes, list):
-        raise ValueError(f'{path} is no LabelMe file: it has no list named "shapes".')
-    labels = {s.get('label') for s in shapes if isinstance(s, dict)}
-    return sorted(label for label in labels if isinstance(label, str))
-
-
-def _in_json(
-    path: Path, class_value: int | str | None, allow_outside: bool
-) -> list[SupportClass]:
-    content = read_json(path, 'expected a COCO or LabelMe file')
-    if isinstance(content, dict) and 'shapes' in content:
-        image = _image(path, content.get('imagePath'), allow_outside)
-        return _by_label(NAME, ((image,), (path,)), class_value)
-    content = load_json(path)
-    names = category_names(content, path)
-    images = {
-        item['id']: item
-        for item in content['images']
-        if isinstance(item, dict) and type(item.get('id')) in (int, str)
-    }
-    marked: dict[int, dict[int | str, list[dict[str, Any]]]] = {
-        number: {} for number in names
-    }
-    for item in content['annotations']:
-        category = item.get('category_id') if isinstance(item, dict) else None
-        owner: Any = item.get('image_id') if isinstance(item, dict) else None
-        known = type(category) is int and type(owner) in (int, str)
-        if not known or category not in names or owner not in images:
-            raise ValueError(
-                f'{path}: an annotation belongs to the image {owner!r} and the category '
-                f'{category!r}, which the JSON does not have both.'
-            )
-        if not item.get('iscrowd'):
-            marked[category].setdefault(owner, []).append(_plain(item))
-    classes = [
-        SupportClass(
-            names[number],
-            tuple(
-                _image(path, images[owner].get('file_name'), allow_outside)
-                for owner in owners
-            ),
-            tuple(owners.values()),
-        )
-        for number, owners in marked.items()
-        if owners
-    ]
-    if not classes:
-        raise ValueError(f'{path}: no category has an annotation.')
-    return classes
-
-
-def _plain(annotation: dict[str, Any]) -> dict[str, Any]:
-    polygons = annotation.get('segmentation')
-    if not isinstance(polygons, list):
-        return annotation
-    return dict(
-        annotation,
-        segmentation=[list(p) if isinstance(p, array) else p for p in polygons],
-    )
-
-
-def _image(path: Path, name: Any, allow_outside: bool) -> Path:
-    if not isinstance(name, str) or not name:
-        raise ValueError(f'{path}: an image has the file name {name!r}.')
-    # Both readings: a name made on Windows must not escape here, nor the reverse.
-    readings = (PureWindowsPath(name), PurePosixPath(name))
-    if not allow_outside and any(p.anchor or '..' in p.parts for p in readings):
-        raise ValueError(_leads_out(path, name))
-    image = path.parent / name
-    try:
-        exists = image.is_file()
-        inside = image.resolve().is_relative_to(path.parent.resolve())
-    except (OSError, ValueError, RuntimeError) as error:  # what no system can name
-        raise ValueError(
-            f'{path}: the image name {name[:80]!r} cannot be one ({error}).'
-        ) from error
-    if not exists:
-        raise FileNotFoundError(f'{path}: its image {image} does not exist.')
-    if not allow_outside and not inside:
-        raise ValueError(_leads_out(path, name))
-    return image
-
-
-def _leads_out(path: Path, name: str) -> str:
-    return (
-        f'{path}: the image {name!r} is not inside the folder of the JSON. Put it '
-        'there, or allow it (allow_outside=True, --allow-outside on the command '
-        'line) if you trust the file.'
-    )

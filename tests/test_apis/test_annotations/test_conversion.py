@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_np
 from PIL import Image
@@ -110,8 +110,8 @@ def test_class_value_not_there_lists_what_is(class_value):
     ('mask', 'message'),
     [
         (np.zeros_like(SQUARE), 'no pixel of the object'),
-        (IMAGE, 'coloured'),
-        (Image.fromarray(IMAGE), 'coloured'),
+        (IMAGE, 'colours'),
+        (Image.fromarray(IMAGE), 'colours'),
         (Image.fromarray(IMAGE).convert('CMYK'), 'CMYK'),
         (SQUARE.astype(float), 'mask > 0.5'),
         (SQUARE.astype(int) * 300, '0..300'),
@@ -162,6 +162,9 @@ def test_missing_files_are_named(tmp_path):
 def test_masks_follow_the_rule_of_values(mask, class_value):
     found = values(mask) - {0}
     classes = found - {255} or found
+    counts = [int((mask == value).sum()) for value in (1, 7, 255)]
+    stray = 0 < sum(counts[:2]) < counts[2] / 100  # whether it is one is asked
+    assume(class_value is not None or not stray)
     if class_value is None and len(classes) == 1:
         chosen = min(classes)
     else:
@@ -402,8 +405,8 @@ def test_labelme_of_another_size_is_refused_unless_resized(write_json):
         ('{"annotations": [], "images": []}', 'pass the annotation dicts'),
         (labelme(), 'no shape'),
         (labelme(shape(kind='linestrip')), 'linestrip'),
-        (labelme(shape(points=[(1, 1)])), 'at least 3'),
-        (labelme(shape(points=[(1, 1)], kind='rectangle')), 'expected 2'),
+        (labelme(shape(points=[(1, 1)])), 'shape 1 .polygon.*no pixel'),
+        (labelme(shape(points=[(1, 1)], kind='rectangle')), 'shape 1 .rectangle'),
         (labelme(shape([[0, 0], [1, float('nan')], [2, 2]])), 'NaN'),
         (labelme(shape(points='abc')), 'pairs of numbers'),
         (labelme(shape(), imageWidth='wide'), 'expected pixels'),

@@ -136,3 +136,20 @@ def test_a_frame_that_is_gone_is_a_sentence(video):
 def test_inputs_out_of_range_are_a_sentence(patterns, every, message):
     with pytest.raises(ValueError, match=message):
         list_inputs(patterns, every=every)
+
+
+@pytest.mark.parametrize(
+    'name', ['a' * 251, '部' * 83 + 'ab', 'x' * 240 + '.' + 'y' * 9]
+)
+def test_outputs_of_the_longest_names_have_legal_names(tmp_path, name):
+    (tmp_path / f'{name}.jpg').touch()
+    (tmp_path / f'{name[:-1]}z.jpg').touch()
+    stems = [item.stem for item in list_inputs(tmp_path)]
+    assert len(set(stems)) == 2
+    for stem in stems:
+        (tmp_path / f'{stem}.json').touch()  # the longest suffix
+
+
+def test_shorter_names_stay_whole(tmp_path):
+    (tmp_path / ('a' * 250 + '.jpg')).touch()
+    assert list_inputs(tmp_path)[0].stem == 'a' * 250

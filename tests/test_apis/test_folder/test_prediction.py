@@ -57,11 +57,22 @@ def rows(output: Path) -> list[dict]:
 def test_masks_are_indexed_and_of_the_images_size(photos, output):
     predict_folder(FakeInferencer(('red', 'green')), photos, output)
     mask = Image.open(output / 'masks' / 'sub' / 'a.png')
-    assert mask.mode == 'P'
+    assert mask.mode == 'L'
     pixels = np.asarray(Image.open(photos / 'sub' / 'a.png'))
     # green is brighter, so it wins where both are
     expected = np.where(pixels[..., 1] > 0, 2, np.where(pixels[..., 0] > 0, 1, 0))
     np.testing.assert_array_equal(np.asarray(mask), expected)
+    found = cv2.imread(str(output / 'masks' / 'sub' / 'a.png'), 0)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_results_with_masks_of_a_palette_are_not_gone_on_with(photos, output):
+    predict_folder(FakeInferencer(), photos / 'a.png', output)
+    record = output / 'records' / 'a.json'
+    content = json.loads(record.read_text())
+    del content['masks']  # as an earlier version has written it
+    record.write_text(json.dumps(content))
+    assert predict_folder(FakeInferencer(), photos / 'a.png', output).resumed == 0
 
 
 def test_the_coco_file_holds_the_same_masks(photos, output):
@@ -119,6 +130,29 @@ def test_the_contact_sheet_links_local_files_only_and_escapes_names(photos, outp
         assert (output / unquote(link)).is_file()
     assert not {'script', 'i', 'link', 'iframe'} & set(page.tags)
     assert '&lt;script&gt;x.png' in (output / 'index.html').read_text()
+
+
+def test_the_images_in_most_doubt_are_named(photos, output):
+    for i, red in enumerate((90, 250, 170, 10)):
+        image = np.full((*SIZE, 3), (red, 0, 0), np.uint8)
+        Image.fromarray(image).save(photos / f'&{i}.png')
+    for path in ('a.png', 'b.png', 'sub/a.png', 'z #1 <i>.png'):
+        (photos / path).unlink()
+    named = ['&1.png', '&2.png', '&0.png']
+    # of finished ones as well
+    for _ in range(2):
+        assert predict_folder(FakeInferencer(), photos, output).label_next == named
+    page = (output / 'index.html').read_text()
+    links = re.search('label next .*', page)[0]
+    assert re.findall('>(&amp;..png)</a>', links) == [
+        n.replace('&', '&amp;') for n in named
+    ]
+
+
+def test_of_few_images_none_is_named(photos, output):
+    report = predict_folder(FakeInferencer(), [photos / 'a.png'], output)
+    assert report.label_next == []
+    assert 'label next' not in (output / 'index.html').read_text()
 
 
 def test_a_name_that_is_no_utf8_is_no_obstacle(photos, output):

@@ -38,10 +38,11 @@ def test_what_is_saved_is_loaded(tmp_path):
         name: Support(
             dict(tokens=torch.rand(1, 4, 2, 3), count=torch.tensor([7])),
             shots,
-            adapted=adapted,
+            learned=adapted,
         )
         for name, shots, adapted in (
             ('red', 1, {}),
+            ('blue', 2, None),
             ('Größe, 大', 5, {'neck.0/weight': torch.rand(2, 2)}),
         )
     }
@@ -51,6 +52,7 @@ def test_what_is_saved_is_loaded(tmp_path):
     for name, support in supports.items():
         assert loaded[name].num_shots == support.num_shots
         assert loaded[name].shots == ()
+        assert (loaded[name].learned is None) == (support.learned is None)
         for found, expected in (
             (loaded[name].state, support.state),
             (loaded[name].adapted, support.adapted),

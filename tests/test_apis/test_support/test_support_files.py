@@ -1,10 +1,11 @@
 """Support images in folders and JSON files."""
 
 import json
+import unicodedata
 
 import pytest
 
-from mmssp.apis.support.support_files import find_support, support_digest
+from mmssp.apis.support.support_files import find_support, support_digests
 
 
 def touch(folder, *names):
@@ -55,6 +56,78 @@ def test_masks_beside_images(tmp_path, mask):
     (own,) = find_support(touch(tmp_path, 'a.jpg', mask), name='screw')
     assert own.name == 'screw'
     assert pairs(own) == [('a.jpg', mask)]
+
+
+@pytest.mark.parametrize(
+    'mask', ['a.jpg', 'a.gif', 'a.json', 'a_mask.png', 'a-mask.jpg', 'a_gt.bmp']
+)
+def test_masks_apart_are_of_any_format_and_may_be_marked(tmp_path, mask):
+    touch(tmp_path, 'images/a.jpg', f'masks/{mask}')
+    if mask == 'a.json':
+        labelme(tmp_path / 'masks' / mask, 'object')
+    (own,) = find_support(tmp_path)
+    assert pairs(own) == [('a.jpg', mask)]
+
+
+@pytest.mark.parametrize(
+    'mask', ['masks/{}.png', 'masks/{}_mask.png', 'images/{}_mask.png']
+)
+def test_names_in_other_forms_of_unicode_are_the_same(tmp_path, mask):
+    name = 'naïve café'
+    image, other = (unicodedata.normalize(form, name) for form in ('NFC', 'NFD'))
+    assert image != other
+    touch(tmp_path, f'images/{image}.jpg', mask.format(other))
+    (own,) = find_support(tmp_path)
+    assert len(own.images) == len(own.annotations) == 1
+    assert own.annotations[0].is_file()
+
+
+def test_a_mark_that_is_part_of_the_images_name_is_no_mark(tmp_path):
+    touch(tmp_path, 'images/a_gt.jpg', 'images/a.jpg', 'masks/a_gt.png', 'masks/a.png')
+    (own,) = find_support(tmp_path)
+    assert pairs(own) == [('a.jpg', 'a.png'), ('a_gt.jpg', 'a_gt.png')]
+
+
+@pytest.mark.parametrize(
+    ('json', 'image'),
+    [
+        ('_annotations.coco.json', 'a.jpg'),  # Roboflow
+        ('annotations/instances_default.json', 'images/a.jpg'),  # CVAT
+        ('result.json', 'images/a.jpg'),  # Label Studio
+    ],
+)
+def test_a_folder_with_a_coco_file(tmp_path, json, image):
+    touch(tmp_path, image)
+    target = tmp_path / json
+    target.parent.mkdir(exist_ok=True)
+    coco(tmp_path).rename(target)
+    cat, _ = find_support(tmp_path)
+    assert cat.name == 'cat'
+    assert cat.images == (tmp_path / image,)
+    # by itself, the JSON needs to be told where they are, unless they are beside it
+    if target.parent != (tmp_path / image).parent:
+        with pytest.raises(FileNotFoundError, match='--support-images'):
+            find_support(target)
+    cat, _ = find_support(target, images_in=(tmp_path / image).parent)
+    assert cat.images == (tmp_path / image,)
+
+
+def test_images_of_a_json_stay_in_the_folder_that_was_named(tmp_path):
+    touch(tmp_path, 'secret.jpg', 'photos/b.jpg')
+    path = coco(tmp_path, '../secret.jpg')
+    with pytest.raises(ValueError, match='not inside'):
+        find_support(path, images_in=tmp_path / 'photos')
+    with pytest.raises(FileNotFoundError, match='is no folder'):
+        find_support(path, images_in=tmp_path / 'nowhere')
+    with pytest.raises(ValueError, match='holds no COCO JSON'):
+        find_support(tmp_path / 'photos', images_in=tmp_path)
+
+
+def test_two_coco_files_in_a_folder_are_not_chosen_from(tmp_path):
+    touch(tmp_path, 'a.jpg')
+    (tmp_path / 'second.json').write_bytes(coco(tmp_path).read_bytes())
+    with pytest.raises(ValueError, match=r'labels\.json, second\.json; name the one'):
+        find_support(tmp_path)
 
 
 def test_a_png_image_beside_its_mask(tmp_path):
@@ -127,7 +200,11 @@ def test_one_name_for_several_classes_is_refused(tmp_path):
         (['a.jpg'], 'no annotation found for a.jpg'),
         (['images/a.jpg'], 'no annotation found for a.jpg'),
         (['a.jpg', 'a.bmp', 'a_mask.png'], 'two images of one name'),
-        (['notes.txt'], 'holds no labelled image'),
+        (['notes.txt'], r'holds no labelled image, but notes\.txt; expected'),
+        (
+            ['images/a.jpg', 'masks/a.png', 'masks/a.jpg'],
+            'two annotations of one image',
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_named(tmp_path, files, words):
@@ -144,12 +221,16 @@ def test_missing_support_and_missing_image(tmp_path):
 
 def test_the_digest_knows_contents_and_settings(tmp_path):
     touch(tmp_path, 'a.jpg', 'a_mask.png')
-    first = support_digest(find_support(tmp_path), False)
-    assert support_digest(find_support(tmp_path), False) == first
-    assert support_digest(find_support(tmp_path), True) != first
-    assert support_digest(find_support(tmp_path, name='x'), False) != first
+    first = support_digests(find_support(tmp_path), False)
+    assert support_digests(find_support(tmp_path), False) == first
+    assert support_digests(find_support(tmp_path), True) != first
+    assert support_digests(find_support(tmp_path, name='x'), False) != first
+    touch(tmp_path, 'b.jpg', 'b_mask.png')
+    assert {*first} < {*support_digests(find_support(tmp_path), False)}
+    (tmp_path / 'b.jpg').unlink()
+    (tmp_path / 'b_mask.png').unlink()
     (tmp_path / 'a_mask.png').write_text('another')
-    assert support_digest(find_support(tmp_path), False) != first
+    assert support_digests(find_support(tmp_path), False) != first
 
 
 def test_labelme_files_without_a_mark_are_an_error(tmp_path):
@@ -191,9 +272,12 @@ def change(path, **changes):
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        (dict(image_id=8), 'belongs to the image 8 and the category 3'),
-        (dict(category_id=9), 'belongs to the image 7 and the category 9'),
-        (dict(annotations=['a mark']), 'the image None and the category None'),
+        (dict(image_id=8), r'the image 8 .int. and the category 3'),
+        (dict(category_id=9), r'the image 7 .int. and the category 9'),
+        (
+            dict(annotations=['a mark']),
+            'the image None .NoneType. and the category None',
+        ),
         (dict(annotations=[]), 'no category has an annotation'),
         (dict(images=[dict(id=7)]), 'an image has the file name None'),
     ],

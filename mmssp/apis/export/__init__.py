@@ -1,0 +1,1 @@
+"""What leaves: masks as files that labelling and training tools read."""

@@ -1,0 +1,1 @@
+"""What commands are asked for: their options, known before PyTorch is imported."""
