@@ -22,7 +22,9 @@ def exit_code(command: Path | Callable[[], None], *arguments: object) -> int:
     with mock.patch.object(sys, 'argv', [name, *map(str, arguments)]):
         try:
             if isinstance(command, Path):
-                runpy.run_path(str(command), run_name='__main__')
+                # where the interpreter looks first, too
+                with mock.patch.object(sys, 'path', [str(command.parent), *sys.path]):
+                    runpy.run_path(str(command), run_name='__main__')
             else:
                 command()
         except SystemExit as end:

@@ -1,6 +1,7 @@
 """What several test modules share: registration, a tiny backbone, a private cache."""
 
 import os
+import signal
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 import mmssp  # noqa: F401  (registers all components)
 
+# a suite that a shell started in the background ignores Ctrl-C, and so would what it starts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 if 'PYTEST_XDIST_WORKER' in os.environ:
     # one core each; processes that tests start inherit it
     os.environ['OMP_NUM_THREADS'] = '1'

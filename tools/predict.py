@@ -1,10 +1,18 @@
 """Segment a folder: python tools/predict.py --support DIR --input DIR --output DIR …"""
 
-import mmssp  # noqa: F401  first of all: it checks what the others need
+import argparse
 
-# isort: split
-from mmssp.apis.folder.cli import main
+__options_first__ = True
+
+from mmssp.arguments.predict_options import parse_args
 from mmssp.utils.command import run
 
+
+def main(args: argparse.Namespace) -> None:
+    from mmssp.apis.folder.cli import predict
+
+    predict(args)
+
+
 if __name__ == '__main__':
-    run(main)
+    run(main, parse_args)

@@ -2,41 +2,14 @@
 
 import argparse
 import logging
+import os
 from pathlib import Path
 
-import mmssp  # noqa: F401  first of all: it checks what the others need
+__options_first__ = True
 
-# isort: split
-from mmengine.config import DictAction
-from mmengine.logging import print_log
-from mmengine.runner import Runner
-
-from mmssp.evaluation import PROTOCOLS, FewShotIoUMetric
-from mmssp.evaluation.departures import (
-    add_departures,
-    model_departures,
-    rounding_departures,
-    training_departures,
-)
-from mmssp.runtime.checkpoints import load_for_test, safe_reading
-from mmssp.runtime.config import (
-    built_from,
-    few_shot_metric,
-    load_config,
-    override,
-    set_episodes,
-    set_protocol,
-    set_runs,
-    show_episodes,
-)
-from mmssp.runtime.launch import (
-    add_launcher,
-    leave_together,
-    set_launcher,
-    watch_each_other,
-)
+from mmssp.arguments.shared_options import add_cfg_options, add_launcher
+from mmssp.protocols import PROTOCOLS
 from mmssp.utils.command import run
-from mmssp.utils.files import check_folder_writable, check_writable
 
 
 def parse_args() -> argparse.Namespace:
@@ -70,10 +43,14 @@ def parse_args() -> argparse.Namespace:
         '--episodes', type=int, help="episodes per run; the protocol's by default"
     )
     parser.add_argument(
-        '--out', metavar='F.json', help='write scores and a record of every episode'
+        '--out',
+        type=os.path.expanduser,
+        metavar='F.json',
+        help='write scores and a record of every episode',
     )
     parser.add_argument(
         '--show-dir',
+        type=os.path.expanduser,
         metavar='D',
         help='draw episodes (support, query, truth, predictions) into D',
     )
@@ -85,21 +62,56 @@ def parse_args() -> argparse.Namespace:
         help='with --show-dir: draw every Nth episode (default: every one)',
     )
     parser.add_argument(
-        '--work-dir', help='folder for logs; work_dirs/CONFIG by default'
+        '--work-dir',
+        type=os.path.expanduser,
+        help='folder for logs; work_dirs/CONFIG by default',
     )
     add_launcher(parser)
+    add_cfg_options(
+        parser,
+        'override settings of the config, e.g. model.decode_head.refine=False',
+    )
     parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config, e.g. model.decode_head.refine=False',
+        '--verbose',
+        action='store_true',
+        help='print what is in the log file as well: environment, config, hooks',
     )
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
+    # late, so that help and wrong options are answered at once
+    from mmengine.logging import print_log
+    from mmengine.runner import Runner
+
+    from mmssp.engine import QuietRunner
+    from mmssp.evaluation import FewShotIoUMetric
+    from mmssp.evaluation.departures import (
+        add_departures,
+        model_departures,
+        rounding_departures,
+        training_departures,
+    )
+    from mmssp.runtime.checkpoints import load_for_test, safe_reading
+    from mmssp.runtime.config import (
+        built_from,
+        few_shot_metric,
+        load_config,
+        override,
+        set_episodes,
+        set_protocol,
+        set_runs,
+        show_episodes,
+        tell_of_small_shared_memory,
+    )
+    from mmssp.runtime.launch import (
+        leave_together,
+        set_launcher,
+        watch_each_other,
+    )
+    from mmssp.runtime.vis_backends import check_vis_backends
+    from mmssp.utils.files import check_folder_writable, check_writable
+
     if args.out:
         check_writable(args.out)
     for folder in filter(None, (args.show_dir, args.work_dir)):
@@ -124,9 +136,11 @@ def main() -> None:
     if args.out:
         few_shot_metric(cfg).out_file = args.out
     show_episodes(cfg, args.show_dir, args.show_interval)
+    check_vis_backends(cfg)
+    tell_of_small_shared_memory(cfg, 'test_dataloader')
     cfg.load_from, cfg.resume = None, False
     with built_from(cfg), safe_reading():
-        runner = Runner.from_cfg(cfg)
+        runner = (Runner if args.verbose else QuietRunner).from_cfg(cfg)
     watch_each_other()
     trained_on = load_for_test(runner, args.checkpoint)
     with built_from(cfg):
@@ -151,4 +165,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    run(main)
+    run(main, parse_args)

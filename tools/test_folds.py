@@ -11,25 +11,15 @@ Other options are those of tools/test.py, which is run for one fold after the ot
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import mmssp  # noqa: F401  first of all: it checks what the others need
+__options_first__ = True
 
-# isort: split
 from prettytable import PrettyTable
 
-from mmssp.evaluation.fold_results import (
-    PLACE,
-    fold_checkpoints,
-    mean_over_folds,
-    read_fold,
-)
-from mmssp.evaluation.results import write_report
-from mmssp.runtime.config import load_config
-from mmssp.utils.command import run
+from mmssp.utils.command import cleaning_up_on_sigterm, run
 from mmssp.utils.files import check_writable
 
 TOOLS = Path(__file__).resolve().parent
@@ -68,6 +58,7 @@ def parse_args() -> tuple[argparse.Namespace, list[str]]:
     )
     parser.add_argument(
         '--out',
+        type=os.path.expanduser,
         metavar='F.json',
         help="write all folds' scores, and each fold's scores and records beside it as "
         'F_foldN.json (default: work_dirs/CONFIG/folds.json)',
@@ -87,14 +78,22 @@ def parse_args() -> tuple[argparse.Namespace, list[str]]:
     return args, rest
 
 
-def main() -> None:
-    args, rest = parse_args()
+def main(options: tuple[argparse.Namespace, list[str]]) -> None:
+    # late, so that help and wrong options are answered at once
+    from mmssp.evaluation.fold_results import (
+        PLACE,
+        fold_checkpoints,
+        mean_over_folds,
+        read_fold,
+    )
+    from mmssp.evaluation.results import write_report
+    from mmssp.runtime.config import load_config
+
+    args, rest = options
     load_config(args.config)
     checkpoints = fold_checkpoints(args.checkpoint, args.folds)
     out = Path(args.out or Path('work_dirs', Path(args.config).stem, 'folds.json'))
     check_writable(out)
-    # so that a test ends with this process, whatever ends it
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     results, files = {}, {}
     for fold, checkpoint in checkpoints.items():
         files[fold] = out.with_name(f'{out.stem}_fold{fold}.json')
@@ -176,12 +175,13 @@ def _print(report: dict) -> None:
             ]
         )
     print(f'\n{table}')
-    print(
-        f'protocol {report["protocol"]} v{report["protocol_version"]}; 95 % over episodes'
-    )
+    protocol = f'protocol {report["protocol"]} v{report["protocol_version"]}'
+    own_data = report['benchmark'] is None
+    print(f'{"own data, no benchmark" if own_data else protocol}; 95 % over episodes')
     for text in report['departures']:
-        print(f'departs from the protocol: {text}')
+        print(f'{"note" if own_data else "departs from the protocol"}: {text}')
 
 
 if __name__ == '__main__':
-    run(main)
+    with cleaning_up_on_sigterm():
+        run(main, parse_args)

@@ -1,30 +1,13 @@
 """Train a few-shot segmentor: python tools/train.py CONFIG [--fold N] [--shots K] …"""
 
 import argparse
+import os
 from pathlib import Path
 
-import mmssp  # noqa: F401  first of all: it checks what the others need
+__options_first__ = True
 
-# isort: split
-from mmengine.config import DictAction
-from mmengine.runner import Runner
-
-from mmssp.runtime.checkpoints import check_pretrained, safe_reading
-from mmssp.runtime.config import (
-    built_from,
-    episodic_datasets,
-    load_config,
-    set_amp,
-    set_episodes,
-)
-from mmssp.runtime.launch import (
-    add_launcher,
-    leave_together,
-    set_launcher,
-    watch_each_other,
-)
+from mmssp.arguments.shared_options import add_cfg_options, add_launcher
 from mmssp.utils.command import run
-from mmssp.utils.files import check_folder_writable
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,6 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--shots', type=int, help='supports per episode')
     parser.add_argument(
         '--work-dir',
+        type=os.path.expanduser,
         help='folder for logs and checkpoints; work_dirs/CONFIG/foldN by default',
     )
     parser.add_argument(
@@ -52,20 +36,49 @@ def parse_args() -> argparse.Namespace:
         '--amp', action='store_true', help='automatic mixed precision (needs a GPU)'
     )
     add_launcher(parser)
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config, e.g. train_cfg.max_iters=100; lists as '
+    add_cfg_options(
+        parser,
+        'override settings of the config, e.g. train_cfg.max_iters=100; lists as '
         'key="[a,b]" or key=a,b',
+    )
+    parser.add_argument(
+        '--verbose',
+        action='store_true',
+        help='print what is in the log file as well: environment, config, hooks',
     )
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
+    # late, so that help and wrong options are answered at once
+    from mmengine.runner import Runner
+
+    from mmssp.engine import QuietRunner
+    from mmssp.models.backbones.hub_files import check_at_hand
+    from mmssp.runtime.checkpoints import check_pretrained, safe_reading
+    from mmssp.runtime.config import (
+        built_from,
+        episodic_datasets,
+        load_config,
+        set_amp,
+        set_episodes,
+        tell_of_small_shared_memory,
+    )
+    from mmssp.runtime.initial_weights import tell_of_random_weights
+    from mmssp.runtime.launch import (
+        leave_together,
+        set_launcher,
+        watch_each_other,
+    )
+    from mmssp.runtime.vis_backends import check_vis_backends
+    from mmssp.utils.files import check_folder_writable
+
     cfg = load_config(args.config, args.cfg_options)
+    if not cfg.get('train_cfg'):
+        raise ValueError(
+            f'{args.config}: no train_cfg, so nothing is trained by this config; test it '
+            f'as it is: python tools/test.py {args.config} none'
+        )
     set_episodes(cfg, fold=args.fold, shots=args.shots)
     set_launcher(cfg, args.launcher, args.local_rank)
     if args.work_dir:
@@ -87,15 +100,20 @@ def main() -> None:
         cfg.default_hooks['resume'] = dict(type='ExactResumeHook')
     if start_from:
         cfg.default_hooks['resume']['start_from'] = start_from
+    check_vis_backends(cfg)
+    tell_of_small_shared_memory(cfg, 'train_dataloader', 'val_dataloader')
     check_folder_writable(cfg.work_dir)
     check_pretrained(cfg)
+    # before the data are scanned
+    check_at_hand((cfg.get('model') or {}).get('backbone'))
     with safe_reading():
         with built_from(cfg):
-            runner = Runner.from_cfg(cfg)
+            runner = (Runner if args.verbose else QuietRunner).from_cfg(cfg)
         watch_each_other()
+        tell_of_random_weights(cfg)
         runner.train()
     leave_together()
 
 
 if __name__ == '__main__':
-    run(main)
+    run(main, parse_args)

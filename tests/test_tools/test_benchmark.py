@@ -16,6 +16,8 @@ sys.path.append(str(Path(__file__).parents[1] / 'test_models'))
 
 import ssp_oracle
 
+from mmssp.utils.command import run as run_command
+
 FOLDER = Path(__file__).parents[2] / 'tools' / 'analysis_tools'
 # the published architecture, thin, with small images in batches that this process loads
 THIN = {
@@ -32,17 +34,18 @@ def bench():
     try:
         # the profiler prints lines of its own unless the tool has said otherwise first
         import benchmark
-        from benchmarks import models, plain_ssp, report, scenes, timing
+        from benchmarks import models, plain_ssp, report, scenes, suite, timing
     finally:
         sys.path.remove(str(FOLDER))
     return SimpleNamespace(
-        tool=benchmark,
+        command=benchmark,
+        tool=suite,
         models=models,
         plain=plain_ssp,
         report=report,
         scenes=scenes,
         timing=timing,
-        Setup=benchmark.Setup,
+        Setup=suite.Setup,
     )
 
 
@@ -367,7 +370,9 @@ def command(bench, capsys):
     """Run the command line: (exit code, stdout, stderr)."""
 
     def run(*args: str) -> tuple[int, str, str]:
-        code = exit_code(lambda: bench.tool.run(bench.tool.main), *args)
+        code = exit_code(
+            lambda: run_command(bench.tool.main, bench.command.parse_args), *args
+        )
         return code, *capsys.readouterr()
 
     return run
@@ -385,6 +390,14 @@ def fake(bench, monkeypatch):
     for name, (_, known) in bench.tool.BENCHMARKS.items():
         monkeypatch.setitem(bench.tool.BENCHMARKS, name, (run, known))
     return calls
+
+
+def test_the_command_knows_all_subjects_and_precisions(bench):
+    import benchmarks
+    from benchmarks.machine import DTYPES
+
+    assert tuple(bench.tool.BENCHMARKS) == benchmarks.SUBJECTS
+    assert tuple(DTYPES) == benchmarks.PRECISIONS
 
 
 def test_command_prints_a_table_and_writes_json(command, fake, tmp_path):

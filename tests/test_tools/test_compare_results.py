@@ -138,6 +138,17 @@ def test_departures_of_one_are_a_warning(made_up, compare, tmp_path):
     assert code == 0
     assert 'warning: only Y departs from the protocol: squashed' in printed
     assert 'both depart from the protocol: both' in printed
+
+
+def test_own_data_are_compared_without_a_protocol(made_up, compare):
+    for path, notes in zip(made_up, (['both'], ['both', 'bfloat16']), strict=True):
+        report = json.loads(path.read_text())
+        path.write_text(json.dumps(dict(report, departures=notes, benchmark=None)))
+    code, printed, _ = compare(*made_up, '--resamples', 50, '--names', 'X', 'Y')
+    assert code == 0
+    assert 'protocol' not in printed
+    assert 'own data, no benchmark, fold 1' in printed
+    assert 'note: both\nwarning: only Y: bfloat16\n' in printed
     assert 'only X' not in printed
 
 
@@ -332,20 +343,31 @@ def test_panels_that_cannot_be_written_are_named_before_the_work(
     assert 'cannot be written' in last_line(errors)
 
 
+@pytest.mark.parametrize('own', [False, True], ids=['benchmark', 'own data'])
 @pytest.mark.parametrize(
     ('protocol', 'original_size', 'size'),
     [(None, False, 48), ('hsnet', False, 400), ('hsnet', True, 48)],
 )
 def test_episodes_are_loaded_as_the_protocol_of_the_test_had_it(
-    protocol, original_size, size, config
+    protocol, original_size, size, own, config
 ):
     options = {'test_dataloader.dataset.min_pixels': 16}
+    if own:
+        names = ('background', *(f'part {c}' for c in range(1, 21)))
+        options |= {
+            'test_dataloader.dataset.dataset.type': 'BaseSegDataset',
+            'test_dataloader.dataset.dataset.metainfo': dict(classes=names),
+        }
     cfg = Config.fromfile(config)
     set_protocol(cfg, protocol, original_size)
     cfg.merge_from_dict(options)
     set_episodes(cfg, 'test_dataloader', fold=FOLD, seed=[0], num_episodes=3)
     tested = DATASETS.build(cfg.test_dataloader.dataset)
     results = dict(tested.metainfo, protocol=protocol or 'ssp')
+    results['episodes'] = [record_of(tested, 0, 1)]
+    assert (tested.benchmark, bool(tested.departures)) == (
+        (None, False) if own else ('pascal5i', True)
+    )
     again = compared_episodes.recorded_dataset(str(config), results, options)
     for i in range(3):
         episode, expected = again[i], tested[i]

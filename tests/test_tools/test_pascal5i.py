@@ -93,7 +93,9 @@ def tool(capsys):
     """Run the command in this process: (exit code, its stdout, its stderr)."""
 
     def run(*args) -> tuple[int, str, str]:
-        code = exit_code(lambda: pascal5i.run(pascal5i.main), *args)
+        code = exit_code(
+            lambda: pascal5i.run(pascal5i.main, pascal5i.parse_args), *args
+        )
         return code, *capsys.readouterr()
 
     return run

@@ -14,6 +14,7 @@ from fake_inferencer import FakeInferencer
 from PIL import Image
 
 import mmssp.apis.inferencer
+from mmssp.apis.adapting import Adapted
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'predict.py'
@@ -40,6 +41,18 @@ class Fake(FakeInferencer):
 
     def load_support(self, path) -> None:
         self.names = tuple(Path(path).read_text().split())
+
+    def save_support(self, path) -> None:
+        Path(path).write_text(' '.join(self.names))
+
+    model_fingerprint = 'of the fake'
+
+    def load_learned(self, path) -> None:
+        self.went_on_from = Path(path).read_text()
+
+    def adapt(self, seconds) -> dict[str, Adapted]:
+        self.seconds = seconds
+        return {name: Adapted(7, seconds, 'decoder', 0.5) for name in self.names}
 
 
 @pytest.fixture
@@ -94,6 +107,7 @@ def test_options_reach_the_inferencer(folders, fake, predict):
     code, printed, _ = predict(
         '--name', 'ball', '--class-value', 1, '--tighten', '--threshold', 0.3,
         '--image-size', 0, '--tile', 640, '--device', 'cpu', '--model', 'm',
+        '--resize-masks',
     )  # fmt: skip
     assert code == 0
     assert 'out/index.html' in printed
@@ -107,6 +121,7 @@ def test_options_reach_the_inferencer(folders, fake, predict):
             annotations=[Path('labelled/masks/s.png')],
             class_value=1,
             tighten=True,
+            resize=True,
         )
     }
 
@@ -118,6 +133,44 @@ def test_a_broken_image_gives_exit_code_1_after_the_others(folders, fake, predic
     assert '2 of 3 images segmented' in printed
     assert 'p2.png: the file is empty' in errors
     assert {p.name for p in (folders / 'out/masks').iterdir()} == {'p1.png', 'p3.png'}
+
+
+def test_formats_are_written_and_named(folders, fake, predict):
+    code, printed, _ = predict('--format', 'coco,labelme', '--tolerance', 0)
+    assert code == 0
+    assert 'coco: out/exports/coco' in printed
+    assert {p.name for p in (folders / 'out/exports/labelme').iterdir()} == {
+        'p1.json', 'p2.json', 'p3.json',
+    }  # fmt: skip
+
+
+def test_instances_may_be_apart(folders, fake, predict):
+    # through the noise of the balls, so that there are specks
+    options = '--format', 'coco', '--threshold', 0.83
+    predict(*options)
+    path = folders / 'out/exports/coco/annotations.json'
+    together = len(json.loads(path.read_text())['annotations'])
+    predict(*options, '--instances')
+    apart = len(json.loads(path.read_text())['annotations'])
+    predict(*options, '--instances', '--min-area', 400)
+    large = len(json.loads(path.read_text())['annotations'])
+    assert together == large == 3 < apart
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (['--format', 'coco,xml'], "'xml': expected one or more of coco,yolo,labelme"),
+        (['--format', 'coco', '--tolerance', '-1'], 'expected pixels, 0 or more'),
+    ],
+)
+def test_wrong_formats_are_said_before_anything_is_read(
+    folders, fake, predict, options, message
+):
+    code, _, errors = predict(*options)
+    assert code == 2
+    assert message in errors
+    assert not fake and not (folders / 'out').exists()
 
 
 def test_a_second_run_says_what_was_there(folders, fake, predict):
@@ -154,6 +207,8 @@ def test_other_settings_want_another_folder(folders, fake, predict, change):
         (['--threshold', '1.5'], {}, 'from 0 to 1'),
         (['--tile', '0'], {}, 'from 1 on'),
         (['--batch', 'x'], {}, 'whole number'),
+        (['--adapt', '0'], {}, 'seconds, more than 0'),
+        (['--adapt', '--support-bank', 'b'], {}, 'it needs --support'),
     ],
 )
 def test_usage_errors_have_exit_code_2(folders, fake, predict, options, paths, words):
@@ -194,6 +249,89 @@ def test_a_support_is_saved_and_used_again(folders, fake, predict):
     assert predict('--support-bank', 'bank', support=None)[0] == 0
     assert fake[1].names == ('red',)
     assert fake[1].supports == {}
+
+
+def test_learning_is_done_once_for_all_calls(folders, fake, predict):
+    code, printed, _ = predict('--adapt', 5)
+    assert code == 0
+    assert fake[0].seconds == 5
+    assert 'red: 7 iterations in 5 s; by decoder, expected IoU 50% or more' in printed
+    (kept,) = (folders / 'out').glob('learned-*.bank')
+    code, printed, _ = predict('--adapt', 5)
+    assert code == 0
+    assert not hasattr(fake[1], 'seconds')
+    assert fake[1].names == ('red',)
+    assert '3 of them before' in printed
+    # anew, where all is to be made anew
+    assert predict('--adapt', 5, '--overwrite')[0] == 0
+    assert fake[2].seconds == 5
+    # another time is another setting
+    code, _, errors = predict('--adapt', 6)
+    assert code == 1
+    assert 'adapt' in errors and '--overwrite' in errors
+
+
+def add_labelled(folders: Path) -> None:
+    ball = draw(folders / 'labelled' / 'images' / 't.jpg', 9)
+    Image.fromarray(ball.astype(np.uint8)).save(folders / 'labelled/masks/t.png')
+
+
+def test_learning_goes_on_where_the_support_has_grown(folders, fake, predict):
+    assert predict('--adapt')[0] == 0
+    add_labelled(folders)
+    code, printed, _ = predict('--adapt')
+    assert code == 0
+    assert (fake[1].went_on_from, fake[1].seconds) == ('red', 10)
+    assert (
+        '2 labelled images, 1 of them before: all images are segmented anew' in printed
+    )
+    assert '3 of 3 images segmented\n' in printed
+    assert len(list((folders / 'out').glob('learned-*.bank'))) == 1
+    # and then there is nothing left to do
+    code, printed, _ = predict('--adapt')
+    assert not hasattr(fake[2], 'seconds')
+    assert '3 of them before' in printed
+    # an image less is another support
+    (folders / 'labelled' / 'images' / 's.jpg').unlink()
+    (folders / 'labelled' / 'masks' / 's.png').unlink()
+    code, _, errors = predict('--adapt')
+    assert code == 1
+    assert 'support was 2 (' in errors and '--overwrite' in errors
+
+
+def test_a_tilde_is_the_home_in_every_path(folders, fake, predict, monkeypatch):
+    monkeypatch.setenv('HOME', str(folders))
+    code, printed, _ = predict(
+        '--save-support', '~/a.bank',
+        support='~/labelled', input='~/photos', output='~/out',
+    )  # fmt: skip
+    assert code == 0
+    assert (folders / 'out' / 'index.html').is_file()
+    assert (folders / 'a.bank').is_file()
+    assert not (folders / '~').exists()
+
+
+def test_a_support_may_grow_without_learning(folders, fake, predict):
+    assert predict()[0] == 0
+    add_labelled(folders)
+    code, printed, _ = predict()
+    assert code == 0
+    assert '3 of 3 images segmented\n' in printed
+    # with another threshold as well it is not the same any more
+    code, _, errors = predict('--threshold', 0.25)
+    assert code == 1
+    assert 'threshold' in errors
+
+
+def test_learning_takes_a_minute_if_nothing_is_said(folders, fake, predict):
+    assert predict('--adapt')[0] == 0
+    assert fake[0].seconds == 60
+
+
+def test_without_being_asked_nothing_is_learned(folders, fake, predict):
+    assert predict()[0] == 0
+    assert not hasattr(fake[0], 'seconds')
+    assert not list((folders / 'out').glob('learned-*'))
 
 
 def test_a_support_that_cannot_be_saved_is_a_sentence(folders, fake, predict):
@@ -282,4 +420,35 @@ def test_two_processes_leave_the_files_of_one(folders):
     assert len(contents(folders / 'one')) == 4 * 4 + 4
     assert contents(folders / 'two') == contents(folders / 'one')
     # by one process alone, and nothing else, as by the model while it is built
-    assert list(map(len, printed)) == [2, 2]
+    assert list(map(len, printed)) == [3, 3]
+    assert printed[0][2].startswith('most in doubt, so label next: ')
+    assert printed[1][2] == printed[0][2]
+
+
+@pytest.mark.slow
+def test_two_processes_learn_once(folders):
+    """The first learns, the second takes what it learned; called again, neither does."""
+    pytest.importorskip('efficientnet_lite_pytorch')
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    words = (
+        f'-m torch.distributed.run --nproc-per-node 2 --master-port {port} {TOOL} '
+        '--launcher pytorch --support labelled --input photos --output out --device cpu '
+        '--image-size 128 --adapt 1'
+    )
+    printed = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, *words.split()],
+            env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout)
+    assert printed[0].count('iterations in') == 1
+    assert 'iterations in' not in printed[1]
+    assert '3 of 3 images segmented, 3 of them before' in printed[1]
+    assert len(list((folders / 'out').glob('learned-*.bank'))) == 1

@@ -43,7 +43,7 @@ def drawn(tool, tmp_path_factory) -> SimpleNamespace:
 
 
 def command(tool, *arguments: object) -> int:
-    return exit_code(lambda: run(tool.main), *arguments)
+    return exit_code(lambda: run(tool.main, tool.parse_args), *arguments)
 
 
 def contents(root: Path) -> dict[str, bytes]:

@@ -141,7 +141,9 @@ def build():
 
 
 def command(*arguments: object) -> int:
-    return exit_code(lambda: converter.run(converter.main), *arguments)
+    return exit_code(
+        lambda: converter.run(converter.main, converter.parse_args), *arguments
+    )
 
 
 def run(tmp_path, content, *options, name='dst.pth'):
@@ -287,7 +289,7 @@ def test_a_failed_write_leaves_the_old_target(tmp_path, trained, monkeypatch, ca
         Path(path).write_bytes(b'half')
         raise OSError(errno.ENOSPC, 'No space left on device', str(path))
 
-    monkeypatch.setattr(converter.torch, 'save', fill_disk)
+    monkeypatch.setattr(torch, 'save', fill_disk)
     assert command(source, target, '--force') == 1
     assert 'No space left' in capsys.readouterr().err
     assert target.read_text() == 'precious'

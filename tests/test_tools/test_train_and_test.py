@@ -94,6 +94,58 @@ def test_resumed_training_ends_with_the_same_weights(trained, config, tool, tmp_
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
+def test_averaged_weights_resume_and_are_those_that_are_tested(config, tool, tmp_path):
+    """MMEngine's EMAHook: a checkpoint has both kinds of weights, and swaps them."""
+    averaging = tmp_path / 'averaging.py'
+    averaging.write_text(
+        f'_base_ = {str(config)!r}\n'
+        "custom_hooks = [dict(type='EMAHook', momentum=0.5)]\n"
+    )
+    options = [averaging, '--fold', 1]
+    whole, parts = tmp_path / 'whole', tmp_path / 'parts'
+    assert tool('train.py', *options, '--work-dir', whole)[0] == 0
+    options += ['--work-dir', parts]
+    assert tool('train.py', *options, '--cfg-options', 'train_cfg.max_iters=2')[0] == 0
+    assert tool('train.py', *options, '--resume')[0] == 0
+
+    expected, found = (
+        torch.load(folder / 'iter_4.pth', map_location='cpu', weights_only=False)
+        for folder in (whole, parts)
+    )
+    for kind in ('state_dict', 'ema_state_dict'):
+        assert all(torch.equal(found[kind][n], v) for n, v in expected[kind].items())
+    averaged, plain = found['state_dict'], found['ema_state_dict']
+    assert any(not torch.equal(v, plain[f'module.{n}']) for n, v in averaged.items())
+
+    scores = []
+    for number, used in enumerate((averaging, config)):
+        out = tmp_path / f'{number}.json'
+        code, printed = tool(
+            'test.py', used, parts / 'iter_4.pth', '--fold', 1, '--out', out,
+            '--work-dir', tmp_path / 'tested', '--runs', 1, '--episodes', 3,
+        )  # fmt: skip
+        assert code == 0, printed
+        scores.append(json.loads(out.read_text())['mIoU'])
+    assert scores[0] == scores[1]
+
+
+@pytest.mark.parametrize('words', [['train.py'], ['test.py', 'none']])
+def test_a_logger_that_is_not_installed_is_said_first(
+    config, tool, tmp_path, monkeypatch, words
+):
+    monkeypatch.setitem(sys.modules, 'wandb', None)
+    name, *more = words
+    code, printed = tool(
+        name, config, *more, '--work-dir', tmp_path / 'work', '--cfg-options',
+        'visualizer.vis_backends.0.type=WandbVisBackend',
+    )  # fmt: skip
+    assert code == 1
+    assert (
+        'WandbVisBackend needs wandb, not installed here: pip install wandb' in printed
+    )
+    assert not (tmp_path / 'work' / 'vis_data').exists()
+
+
 def test_testing_writes_scores_and_records(trained, config, tool, tmp_path):
     out = tmp_path / 'F.json'
     code, _ = tool(
@@ -302,3 +354,23 @@ def test_slurm_script_passes_everything_on(tmp_path):
     words = done.stdout.splitlines()
     assert words[-5:] == ['my config.py', '--launcher', 'slurm', '--fold', '2']
     assert '--ntasks=4' in words
+
+
+def test_a_config_that_trains_nothing_says_how_to_test_it(tool):
+    config = TOOLS.parent / 'configs' / 'ssp_dinov2-s_pascal5i_1shot_frozen.py'
+    code, errors = tool('train.py', config)
+    assert code == 1
+    assert f'python tools/test.py {config} none' in errors
+
+
+def test_weights_of_the_hub_that_are_missing_end_it_before_anything_else(
+    tool, tmp_path, monkeypatch
+):
+    hub = pytest.importorskip('huggingface_hub')
+    pytest.importorskip('transformers')
+    monkeypatch.setattr(hub.constants, 'HF_HUB_OFFLINE', True)
+    monkeypatch.setattr(hub.constants, 'HF_HUB_CACHE', str(tmp_path))
+    config = TOOLS.parent / 'configs' / 'ssp_dinov2-s_pascal5i_1shot.py'
+    code, errors = tool('train.py', config, '--work-dir', tmp_path / 'work')
+    assert code == 1
+    assert errors.startswith("error: weights='facebook/dinov2-small' are not on this")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from commands import exit_code
+from PIL import Image
 
 from mmssp.apis.folder import cli
 
@@ -67,3 +68,15 @@ def test_prediction_says_so_before_the_model_is_loaded(tmp_path, monkeypatch):
     bank = tmp_path / 'file' / 'a.bank'
     with pytest.raises(OSError, match='cannot be written'):
         cli.main(['--support-bank', 'gone.bank', '--save-support', str(bank)])
+
+
+@pytest.mark.parametrize('where', ['file/out', 'out'])
+def test_prediction_says_so_of_its_outputs(tmp_path, monkeypatch, where):
+    (tmp_path / 'file').touch()
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / 'exports').touch()  # in the place of the folder of formats
+    Image.new('RGB', (8, 8)).save(tmp_path / 'a.png')
+    monkeypatch.setattr(cli, '_prepared', lambda *_: pytest.fail('loaded'))
+    words = ['--support-bank', 'gone.bank', '--format', 'coco', '--input']
+    with pytest.raises(OSError, match='cannot be written'):
+        cli.main([*words, str(tmp_path / 'a.png'), '--output', str(tmp_path / where)])

@@ -26,6 +26,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+__options_first__ = True
+
 from mmssp.utils.command import run
 from mmssp.utils.files import atomic_path
 from mmssp.utils.image_io import image_size, read_mask
@@ -358,9 +360,8 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    """Run the command line."""
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
+    """Run the command with its options."""
     out = args.voc if args.out_dir is None else args.out_dir
     try:
         done = prepare_pascal5i(args.voc, args.sbd, out, args.workers, args.force)
@@ -385,4 +386,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    run(main)
+    run(main, parse_args)

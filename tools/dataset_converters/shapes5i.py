@@ -28,10 +28,11 @@ from PIL import Image
 # For whoever loads this file from elsewhere; a script has its own folder there anyway.
 sys.path.append(str(Path(__file__).resolve().parent))
 
+__options_first__ = True
+
 from shapes5i_drawing.scene import SPLITS, draw_scene
 from shapes5i_drawing.settings import SceneSettings
 
-from mmssp.datasets.shapes5i import CLASSES, Shapes5iDataset
 from mmssp.utils.command import run
 from mmssp.utils.files import atomic_path
 from mmssp.utils.parallel import parallel_map
@@ -163,12 +164,16 @@ def _draw_split(
         cv2.setNumThreads(threads)
     with atomic_path(out / 'ImageSets' / 'Segmentation' / f'{split}.txt') as temporary:
         temporary.write_text('\n'.join(_names(split, count)) + '\n')
+    from mmssp.datasets.shapes5i import CLASSES
+
     large = (np.array(pixels) >= LARGE).sum(0)
     return {name: int(large[k]) for k, name in enumerate(CLASSES, start=1)}
 
 
 def _draw_image(out: Path, seed: int, split: str, index: int) -> np.ndarray:
     """Write one image and its mask; return the pixels of each label, (256,)."""
+    from mmssp.datasets.shapes5i import CLASSES, Shapes5iDataset
+
     image, mask = draw_scene(seed, split, index, list(CLASSES), SceneSettings())
     name = f'{split}_{index:05d}'
     photo = io.BytesIO()
@@ -194,8 +199,7 @@ def _write_json(path: Path, content: dict) -> None:
     _write_bytes(path, (json.dumps(content, indent=2) + '\n').encode())
 
 
-def main() -> None:
-    """Run the command line."""
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -218,7 +222,11 @@ def main() -> None:
         help='draw into a folder that holds other things; they stay, except files '
         "that have the names of Shapes-5i's own",
     )
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the command with its options."""
     try:
         manifest = draw_shapes5i(
             options.out,
@@ -248,4 +256,4 @@ def _sentence(error: OSError, out: Path) -> str:
 
 
 if __name__ == '__main__':
-    run(main)
+    run(main, parse_args)

@@ -14,24 +14,24 @@ begin with 'module.'. No code in the file is ever run. Everything that is droppe
 missing is listed.
 """
 
+from __future__ import annotations
+
 import argparse
 import pickle
 import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mmssp  # noqa: F401  before the others: it checks what they need
+__options_first__ = True
 
-# isort: split
-import torch
-from torch import Tensor
-
-from mmssp.models.backbones import SSPResNetV1c
 from mmssp.utils.command import run
 from mmssp.utils.files import atomic_path, check_writable
 from mmssp.version import __version__
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WRAPPERS = ('state_dict', 'model')
 # kind -> what all new names begin with, {old name: new name}; the rest is dropped
@@ -69,6 +69,8 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
         FileNotFoundError: There is no such file.
         ValueError: It holds anything but a dictionary of named tensors.
     """
+    import torch
+
     if not path.is_file():
         raise FileNotFoundError(f'{path} is not a file; SRC shall be a published one')
     try:
@@ -94,6 +96,8 @@ def _why_unreadable(path: Path, error: Exception) -> str:
 
 
 def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
+    from torch import Tensor
+
     for key in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -217,6 +221,8 @@ def find_missing(
     Raises:
         ValueError: A tensor has another shape than the backbone's, or no place in it.
     """
+    from mmssp.models.backbones import SSPResNetV1c
+
     backbone = SSPResNetV1c(
         depth=depth,
         stem_channels=128,
@@ -252,6 +258,8 @@ def convert(source: Path, target: Path, force: bool = False) -> None:
         FileNotFoundError: ``source`` does not.
         ValueError: ``source`` is not one of the published kinds of file.
     """
+    import torch
+
     if target.is_dir():
         raise FileExistsError(f'{target} is a folder; expected the name of a file')
     if target.exists() and not force:
@@ -279,8 +287,7 @@ def _print_names(what: str, names: Sequence[str]) -> None:
         print(f'  {name}')
 
 
-def main() -> None:
-    """Run the command line."""
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -291,10 +298,14 @@ def main() -> None:
     parser.add_argument(
         '--force', action='store_true', help='replace DST if it exists already'
     )
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the command with its options."""
     check_writable(options.dst)
     convert(options.src, options.dst, options.force)
 
 
 if __name__ == '__main__':
-    run(main)
+    run(main, parse_args)

@@ -1,0 +1,1 @@
+"""What the command ablation.py is made of."""

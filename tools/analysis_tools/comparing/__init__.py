@@ -1,0 +1,1 @@
+"""What the command compare_results.py does."""

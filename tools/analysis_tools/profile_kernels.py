@@ -1,0 +1,32 @@
+"""Where matching and a training step spend their time: a profiler's tables.
+
+usage: python tools/analysis_tools/profile_kernels.py OUT [--device cuda] [--small]
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+# the profiler, which measures memory, else prints lines of its own
+os.environ['KINETO_LOG_LEVEL'] = '99'
+__options_first__ = True
+
+from mmssp.utils.command import run
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('out', type=Path, help='folder for the tables')
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
+    parser.add_argument('--small', action='store_true', help='small sizes, for a try')
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    from measuring import kernels
+
+    kernels.main(args)
+
+
+if __name__ == '__main__':
+    run(main, parse_args)
