@@ -10,10 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import mmssp  # noqa: F401  before the others: it checks what they need
-
-# isort: split
-from mmengine.logging import MMLogger
+__options_first__ = True
 
 from mmssp.utils.command import run
 
@@ -48,8 +45,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     # before Gradio is imported: it asks at import where to put files, and whom to tell
     os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
     with tempfile.TemporaryDirectory(prefix='mmssp-web-') as folder:
@@ -70,6 +66,7 @@ def serve(args: argparse.Namespace, folder: Path) -> None:
         if error.name != 'gradio':
             raise
         sys.exit('error: Gradio is missing. Install it: pip install -e ".[web]"')
+    from mmengine.logging import MMLogger
     from PIL import Image
     from web_page.examples import draw_examples
     from web_page.handlers import Handlers
@@ -113,4 +110,4 @@ def serve(args: argparse.Namespace, folder: Path) -> None:
 
 
 if __name__ == '__main__':
-    run(main)
+    run(main, parse_args)

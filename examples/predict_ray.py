@@ -13,17 +13,8 @@ import hashlib
 import tempfile
 from pathlib import Path
 
-import mmssp  # noqa: F401  first of all: it checks what the others need
+__options_first__ = True
 
-# isort: split
-import ray
-
-from mmssp.apis import FewShotInferencer
-from mmssp.apis.folder.inputs import InputItem, list_inputs
-from mmssp.apis.folder.output_folder import prepare_output
-from mmssp.apis.folder.prediction import assemble, predict_items
-from mmssp.apis.folder.writers import read_record
-from mmssp.apis.support.support_files import find_support
 from mmssp.utils.command import run
 
 
@@ -48,6 +39,8 @@ class Predictor:
         digest: str,
         threshold: float,
     ) -> None:
+        from mmssp.apis import FewShotInferencer
+
         self.inferencer = FewShotInferencer(model, weights)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, 'support.npz')
@@ -57,6 +50,9 @@ class Predictor:
 
     def __call__(self, batch: dict) -> dict:
         """Columns of items in, the items' names and failures ('' for none) out."""
+        from mmssp.apis.folder.inputs import InputItem
+        from mmssp.apis.folder.prediction import predict_items
+
         items = [
             InputItem(
                 Path(source), str(name), str(stem), None if frame < 0 else int(frame)
@@ -94,8 +90,17 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
+    # late, so that help and wrong options are answered at once
+    import ray
+
+    from mmssp.apis import FewShotInferencer
+    from mmssp.apis.folder.inputs import list_inputs
+    from mmssp.apis.folder.output_folder import prepare_output
+    from mmssp.apis.folder.prediction import assemble
+    from mmssp.apis.folder.writers import read_record
+    from mmssp.apis.support.support_files import find_support
+
     items = list_inputs([Path(p).resolve() for p in args.input], exclude=args.output)
     inferencer = FewShotInferencer(args.model, args.weights)
     for own in find_support(args.support):
@@ -163,4 +168,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    run(main)
+    run(main, parse_args)

@@ -1,18 +1,22 @@
-"""The results as one zip: masks, overlays, COCO annotations and a table."""
+"""The results as one zip: masks, overlays, COCO annotations, a table, other formats."""
 
 import csv
 import io
 import json
 import re
+import tempfile
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
+from mmssp.apis.export.formats import FORMATS, format_names
+from mmssp.apis.export.labelled_image import ExportSettings
+from mmssp.apis.export.masks_export import grey
+from mmssp.apis.export.result_export import labelled
 from mmssp.apis.result import Result
-from mmssp.datasets.coco.coco_masks import label_palette
 from mmssp.utils.files import atomic_path
 
 README = """\
@@ -21,25 +25,36 @@ overlays/     the same drawn over the images
 coco.json     images, categories and annotations (compressed RLE) in COCO's format
 scores.csv    presence score, whether present, and pixels of each class in each image
 """
+FORMATS_README = """\
+images/       the images, as the files in exports name them
+exports/      a folder for each of the formats that were asked for
+"""
 
 
-def write_zip(path: Path, names: Sequence[str], results: Sequence[Result]) -> Path:
+def write_zip(
+    path: Path,
+    names: Sequence[str],
+    results: Sequence[Result],
+    formats: Sequence[str] = (),
+) -> Path:
     """Write all results into a zip, whole or not at all.
 
     Args:
         path: Of the zip.
         names: Of the images' files.
         results: One for each, of the same classes.
+        formats: Names of other tools' formats, as the command line has them.
 
     Returns:
         ``path``.
 
     Raises:
-        ValueError: There are no results.
+        ValueError: There are no results, or there is no such format.
         OSError: It cannot be written.
     """
     if not results:
         raise ValueError('No results yet: segment query images first.')
+    formats = format_names(formats) if formats else ()
     stems = unique_stems(names)
     with (
         atomic_path(path) as temporary,
@@ -53,8 +68,36 @@ def write_zip(path: Path, names: Sequence[str], results: Sequence[Result]) -> Pa
             )
         archive.writestr('coco.json', json.dumps(coco(names, results), indent=1))
         archive.writestr('scores.csv', _table(names, results))
-        archive.writestr('README.txt', README)
+        if formats:
+            _add_exports(archive, stems, results, formats)
+        archive.writestr('README.txt', README + (FORMATS_README if formats else ''))
     return path
+
+
+def _add_exports(
+    archive: zipfile.ZipFile,
+    stems: Sequence[str],
+    results: Sequence[Result],
+    formats: Sequence[str],
+) -> None:
+    """Add the images, and what each format makes of the results."""
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        (root / 'images').mkdir()
+        images = []
+        for stem, result in zip(stems, results, strict=True):
+            source = root / 'images' / f'{stem}.png'
+            Image.fromarray(result.image).save(source)
+            images.append(
+                replace(labelled(result), name=source.name, stem=stem, source=source)
+            )
+        for name in formats:
+            FORMATS[name](
+                images, results[0].names, root / 'exports' / name, ExportSettings()
+            )
+        for path in sorted(root.rglob('*')):
+            if path.is_file():
+                archive.write(path, path.relative_to(root).as_posix())
 
 
 def coco(names: Sequence[str], results: Sequence[Result]) -> dict:
@@ -93,10 +136,7 @@ def unique_stems(names: Sequence[str]) -> list[str]:
 
 
 def _mask_png(result: Result) -> bytes:
-    image = Image.fromarray(result.mask)
-    palette = np.asarray(label_palette(len(result.names) + 1), np.uint8)
-    image.putpalette(palette.tobytes())
-    return _png(image)
+    return _png(grey(result.mask))
 
 
 def _png(image: Image.Image) -> bytes:

@@ -12,6 +12,7 @@ AREA = 'The painted area'
 OUTLINE = 'The inside of an outline'
 BOX = 'A box around the drawing'
 WAYS = (AREA, OUTLINE, BOX)
+BRUSH_COLOUR = (230, 159, 0)
 
 
 def painted(editor: Mapping | None, size: tuple[int, int]) -> np.ndarray:
@@ -35,6 +36,24 @@ def painted(editor: Mapping | None, size: tuple[int, int]) -> np.ndarray:
     if not region.any():
         raise ValueError('Nothing is drawn: mark the object with the brush first.')
     return region
+
+
+def brushed(region: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A region as if the brush had left it.
+
+    Args:
+        region: (H,W) bool.
+        size: Of the canvas, (h,w).
+
+    Returns:
+        (h,w,4) uint8 RGBA, a layer of Gradio's ImageEditor.
+    """
+    drawn = cv2.resize(
+        region.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT
+    )
+    layer = np.zeros((*size, 4), np.uint8)
+    layer[drawn > 0] = (*BRUSH_COLOUR, 255)
+    return layer
 
 
 def marked(

@@ -1,4 +1,4 @@
-"""Examples to try at a click: a few pictures of Shapes-5i, drawn when the page starts."""
+"""Examples to try at a click: cracked walls and Shapes-5i, drawn when the page starts."""
 
 import sys
 from collections.abc import Iterator
@@ -12,12 +12,14 @@ from PIL import Image
 from mmssp.datasets.shapes5i import CLASSES
 
 CONVERTERS = Path(__file__).resolve().parents[2] / 'tools' / 'dataset_converters'
+CRACK = 'crack'
 SETS = (
-    ('Crescents, 1 shot', {'crescent': 1}),
-    ('Gears, 3 shots', {'gear': 3}),
-    ('Fish and propellers, 2 shots each', {'fish': 2, 'propeller': 2}),
+    ('Cracks, 5 shots, and 20 s of learning', {CRACK: 5}, 20),
+    ('Gears, 3 shots', {'gear': 3}, 0),
+    ('Crescents, 1 shot', {'crescent': 1}, 0),
+    ('Fish and propellers, 2 shots each', {'fish': 2, 'propeller': 2}, 0),
 )
-"""Title, and class → number of shots."""
+"""Title, class → number of shots, and seconds of learning."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,13 @@ class Example:
         title: Of its button.
         shots: (class, image (H,W,3) uint8 RGB, mask (H,W) uint8 in {0, 1, 255}).
         queries: Files of images.
+        seconds: Of learning from the shots; 0 for none.
     """
 
     title: str
     shots: tuple[tuple[str, np.ndarray, np.ndarray], ...]
     queries: tuple[str, ...]
+    seconds: float = 0
 
 
 def draw_examples(
@@ -42,7 +46,7 @@ def draw_examples(
 
     Args:
         folder: For the query images.
-        sets: Title, and class → number of shots, of each.
+        sets: Title, class → number of shots, and seconds of learning, of each.
         queries_per_class: Query images with it.
         seed: Of Shapes-5i.
 
@@ -53,32 +57,33 @@ def draw_examples(
         OSError: The folder cannot be written.
     """
     examples = []
-    for title, shots_per_class in sets:
+    for title, shots_per_class, seconds in sets:
         shots, queries = [], []
         for name, shots_of_it in shots_per_class.items():
             scenes = _scenes_with(name, seed)
             for image, mask in islice(scenes, shots_of_it):
-                shots.append((name, image, _mask_of(mask, name)))
+                shots.append((name, image, mask))
             for image, _ in islice(scenes, queries_per_class):
                 queries.append(_write(folder, f'{name}-{len(queries) + 1}', image))
-        examples.append(Example(title, tuple(shots), tuple(queries)))
+        examples.append(Example(title, tuple(shots), tuple(queries), seconds))
     return examples
 
 
-def _mask_of(mask: np.ndarray, name: str) -> np.ndarray:
-    """The mask of one class; the outlines of all objects stay ignored."""
-    own = (mask == CLASSES.index(name) + 1).astype(np.uint8)
-    own[mask == 255] = 255
-    return own
-
-
 def _scenes_with(name: str, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Images that show a class large, with their masks."""
+    """Images that show a class large, with its masks in {0, 1, 255}."""
+    if name == CRACK:
+        from cracked_walls import drawn
+
+        yield from drawn(seed)
     scene = _scene_module()
     label = CLASSES.index(name) + 1
     for index in count():
         if scene.main_class(seed, 'val', index) == label:
-            yield _draw(seed, index)
+            image, mask = _draw(seed, index)
+            own = (mask == label).astype(np.uint8)
+            # the outlines of all objects stay ignored
+            own[mask == 255] = 255
+            yield image, own
 
 
 def _draw(seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:

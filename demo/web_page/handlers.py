@@ -16,6 +16,7 @@ import gradio as gr
 import numpy as np
 
 from mmssp.apis import FewShotInferencer
+from mmssp.apis.adapting import Adapted
 
 from . import drawing
 from .download import write_zip
@@ -26,6 +27,8 @@ from .session import Limits, Session, named
 Updates = dict[str, Any]
 CANVAS, PICTURE, THUMBNAIL = 720, 640, 320
 """Longest sides of what is shown, in pixels."""
+BEGIN = 'Choose a support image, or an example.'
+"""The status of a page that has a session."""
 
 
 def explained(handler: Callable[..., Updates]) -> Callable[..., Updates]:
@@ -34,7 +37,10 @@ def explained(handler: Callable[..., Updates]) -> Callable[..., Updates]:
     @wraps(handler)
     def run(self: 'Handlers', session: Session | None, *values: Any) -> Updates:
         if session is None:
-            return said('This page is too old: reload it.', wrong=True)
+            return said(
+                'The page is not ready yet, or too old: reload it if this stays.',
+                wrong=True,
+            )
         try:
             with session.lock:
                 return handler(self, session, *values)
@@ -164,6 +170,8 @@ class Handlers:
         for name, image, mask in example.shots:
             session.add_shot(name, image, mask)
         session.segment(example.queries)
+        if example.seconds:
+            session.learn(example.seconds, lambda share, what: None)
         return dict(
             support_file=None,
             editor=None,
@@ -181,11 +189,48 @@ class Handlers:
     ) -> Updates:
         """Segment the query images."""
         problems = session.segment(paths or ())
-        words = [*problems, _count(session)]
+        words = [*problems, _count(session), _label_next(session)]
         return dict(
             zip=None,
             **self._results(session, threshold, None),
-            **said(' '.join(words), wrong=bool(problems)),
+            **said(' '.join(words).strip(), wrong=bool(problems)),
+        )
+
+    @explained
+    def learn(
+        self,
+        session: Session,
+        seconds: float,
+        threshold: float,
+        name: str | None,
+        progress: Callable[..., Any],
+    ) -> Updates:
+        """Learn from the support, then segment the queries again."""
+        learned = session.learn(seconds, lambda share, what: progress(share, desc=what))
+        words = [_told(own, found) for own, found in learned.items()]
+        words.append(_label_next(session))
+        return dict(
+            zip=None,
+            **self._results(session, threshold, name),
+            **said(' '.join(words).strip()),
+        )
+
+    @explained
+    def correct(self, session: Session, threshold: float, name: str | None) -> Updates:
+        """Put the selected query on the canvas, painted with the mask that was found."""
+        result = session.correct().with_threshold(threshold)
+        if name not in result.names:
+            name = result.names[0]
+        region = result.mask == result.names.index(name) + 1
+        return dict(
+            support_file=None,
+            name=name,
+            way=drawing.AREA,
+            editor=canvas(shrunk(result.image, CANVAS), region),
+            **said(
+                'Paint what is missing, erase what is wrong, then add it to the support '
+                'and learn again.'
+            ),
         )
 
     @explained
@@ -209,11 +254,13 @@ class Handlers:
         return _detail_of(self._results(session, threshold, name))
 
     @explained
-    def download(self, session: Session, threshold: float) -> Updates:
-        """Make the zip of all results."""
+    def download(
+        self, session: Session, threshold: float, formats: Sequence[str] | None = None
+    ) -> Updates:
+        """Make the zip of all results, with what is chosen of other tools' formats."""
         results = [result.with_threshold(threshold) for result in session.results]
         path = self.folder / session.token / 'mmssp-results.zip'
-        write_zip(path, session.query_names, results)
+        write_zip(path, session.query_names, results, formats or ())
         return dict(
             zip=str(path), **said(f'Ready: {path.name}, {len(results)} images.')
         )
@@ -260,9 +307,24 @@ class Handlers:
         )
 
 
-def canvas(image: np.ndarray) -> dict:
-    """An image (H,W,3) as the value of Gradio's ImageEditor, with nothing drawn."""
-    return dict(background=image, layers=[], composite=image)
+def canvas(image: np.ndarray, region: np.ndarray | None = None) -> dict:
+    """An image (H,W,3) as the value of Gradio's ImageEditor.
+
+    Args:
+        image: The background.
+        region: (H',W') bool, what is painted already; None for nothing.
+    """
+    if region is None or not region.any():
+        return dict(background=image, layers=[], composite=image)
+    layer = drawing.brushed(region, image.shape[:2])
+    shown = image.copy()
+    shown[layer[..., 3] > 0] = layer[layer[..., 3] > 0][:, :3]
+    return dict(background=image, layers=[layer], composite=shown)
+
+
+def _told(name: str, learned: Adapted) -> str:
+    """What was learned of a class, as a sentence."""
+    return f'{name}: learned for {learned.seconds:.0f} s; {learned.decided}.'
 
 
 def score_table(query: str, result) -> str:
@@ -300,6 +362,15 @@ def _count(session: Session) -> str:
     found = sum(any(result.present.values()) for result in session.results)
     total = len(session.results)
     return f'Segmented {total} image{"s" * (total != 1)}, something found in {found}.'
+
+
+def _label_next(session: Session) -> str:
+    """Which of several queries would help most as a support image, as a sentence."""
+    if len(session.results) < 2:
+        return ''
+    doubts = [result.doubt for result in session.results]
+    name = session.query_names[doubts.index(max(doubts))]
+    return f'Most in doubt, so correct it first: {name}.'
 
 
 def _detail_of(updates: Updates) -> Updates:

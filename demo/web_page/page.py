@@ -6,12 +6,15 @@ from typing import Any
 
 import gradio as gr
 
-from .drawing import AREA, WAYS
-from .handlers import Handlers
+from mmssp.apis.export.formats import FORMATS
+
+from .drawing import AREA, BRUSH_COLOUR, WAYS
+from .handlers import BEGIN, Handlers, said
 
 STYLE = Path(__file__).with_name('page.css')
 IMAGES = ['image']
-BRUSH = '#e69f00'
+BRUSH = '#{:02x}{:02x}{:02x}'.format(*BRUSH_COLOUR)
+SECONDS = 60
 SCALE = '<span class="scale"></span> 0 – 1'
 TRUSTED = '<i class="object"></i> object <i class="rest"></i> rest'
 HINT = 'Paint over the object, draw around it, or draw a line from corner to corner.'
@@ -38,8 +41,8 @@ def build_page(handlers: Handlers) -> gr.Blocks:
         session = gr.State(time_to_live=6 * 3600)
         gr.HTML(
             '<h1>Segment by example</h1><p>Mark an object on one to a few images; it is '
-            'found in the others. Nothing is trained, and no image leaves this '
-            'computer.</p>',
+            'found in the others, at once, and much better after a minute of learning. '
+            'No image leaves this computer.</p>',
             elem_id='head',
         )
         with gr.Row(elem_id='examples', equal_height=True):
@@ -47,7 +50,7 @@ def build_page(handlers: Handlers) -> gr.Blocks:
             examples = [gr.Button(e.title, size='sm') for e in handlers.examples]
         parts: dict[str, Any] = dict(
             status=gr.HTML(
-                '<p class="fine" role="status">Choose a support image, or an example.</p>',
+                '<p class="fine" role="status">Starting…</p>',
                 elem_id='status',
             )
         )
@@ -113,6 +116,13 @@ def support_side() -> dict[str, Any]:
         )
         parts['remove'] = gr.Button('Remove it', elem_id='remove', min_width=100)
         parts['clear'] = gr.Button('Clear all', elem_id='clear', min_width=100)
+    with gr.Row(equal_height=True, elem_id='learning'):
+        parts['learn'] = gr.Button(
+            'Learn from the support', variant='primary', elem_id='learn'
+        )
+        parts['seconds'] = gr.Slider(
+            5, 120, value=SECONDS, step=5, label='Seconds', elem_id='seconds'
+        )
     return parts
 
 
@@ -143,6 +153,9 @@ def query_side(threshold: float) -> dict[str, Any]:
     gr.HTML('<p class="caption">Results: click one to see more</p>', padding=False)
     parts['gallery'] = thumbnails('gallery')
     parts['scores'] = gr.HTML('', elem_id='scores')
+    parts['correct'] = gr.Button(
+        'Correct it, to learn from it', elem_id='correct', size='sm'
+    )
     parts['class_name'] = gr.Radio(
         [], label='Class', visible=False, elem_id='class-name'
     )
@@ -154,9 +167,12 @@ def query_side(threshold: float) -> dict[str, Any]:
         parts['first'] = picture('first', 'First guess', 230)
         parts['trusted'] = picture('trusted', f'Trusted: {TRUSTED}', 230)
         parts['final'] = picture('final', 'With self-support', 230)
+    parts['formats'] = gr.CheckboxGroup(
+        list(FORMATS), label='For other tools', elem_id='formats'
+    )
     parts['download'] = gr.Button('Make a zip of all results', elem_id='download')
     parts['zip'] = gr.File(
-        label='Masks, overlays, COCO annotations, scores',
+        label='Masks, overlays, COCO annotations, scores, formats',
         interactive=False,
         height=100,
         elem_id='zip',
@@ -221,7 +237,13 @@ def _wire(
             show_progress='minimal', show_progress_on=[parts[name] for name in names]
         )
 
-    page.load(handlers.start, None, session, api_visibility='private')
+    # no handler has a session before this is done, so it is what says that one may begin
+    page.load(
+        lambda: (handlers.start(), said(BEGIN)['status']),
+        None,
+        [session, parts['status']],
+        api_visibility='private',
+    )
     view = 'threshold', 'class_name'
     on(parts['support_file'].upload, handlers.choose_image, 'support_file')
     on(parts['support_file'].clear, handlers.choose_image, 'support_file')
@@ -236,7 +258,28 @@ def _wire(
         'threshold',
         **busy('gallery'),
     )
-    on(parts['download'].click, handlers.download, 'threshold', **busy('zip'))
+    on(parts['correct'].click, handlers.correct, *view)
+
+    def learn(
+        state: Any, seconds: float, *values: Any, progress: Any = gr.Progress()
+    ) -> dict:
+        found = handlers.learn(state, seconds, *values, progress)
+        return {parts[name]: value for name, value in found.items()}
+
+    parts['learn'].click(
+        learn,
+        [session, parts['seconds'], *(parts[name] for name in view)],
+        shown,
+        api_visibility='private',
+        **busy('gallery'),
+    )
+    on(
+        parts['download'].click,
+        handlers.download,
+        'threshold',
+        'formats',
+        **busy('zip'),
+    )
     on(
         parts['threshold'].change,
         lambda *values: handlers.show(*values, True),

@@ -2,7 +2,7 @@
 
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mmssp.apis import FewShotInferencer
+from mmssp.apis.adapting import Adapted
 from mmssp.apis.images import read_any_image
 from mmssp.apis.result import Result
 
@@ -129,7 +130,9 @@ class Session:
                 'remove one first.'
             )
         shot = Shot(name, image, mask)
-        self._encode(name, [*self._of_class(name), shot])
+        with self._model_lock:
+            # what was learned of the class stays
+            self._inferencer.add_support(image, mask, name)
         self.shots.append(shot)
         self.image = None
         return shot
@@ -143,8 +146,13 @@ class Session:
         if not 0 <= index < len(self.shots):
             raise ValueError('Choose a support image to remove first.')
         shot = self.shots[index]
-        rest = [other for other in self._of_class(shot.name) if other is not shot]
-        self._encode(shot.name, rest)
+        own = self._of_class(shot.name)
+        with self._model_lock:
+            if len(own) == 1:
+                self._inferencer.remove_support(shot.name)
+            else:
+                place = next(i for i, other in enumerate(own) if other is shot)
+                self._inferencer.remove_support(shot.name, place)
         del self.shots[index]
         return shot
 
@@ -200,6 +208,50 @@ class Session:
         self._set_results(names, results)
         return problems
 
+    def learn(
+        self, seconds: float, report: Callable[[float, str], None]
+    ) -> dict[str, Adapted]:
+        """Learn from the support, and segment the queries again.
+
+        Args:
+            seconds: How long.
+            report: See :meth:`mmssp.apis.FewShotInferencer.adapt`.
+
+        Raises:
+            ValueError: No support yet.
+        """
+        if not self.shots:
+            raise ValueError(
+                'No support yet: mark the object on an image and add it first.'
+            )
+
+        def told(share: float, what: str) -> None:
+            # between two iterations other visitors may have the model
+            self._model_lock.release()
+            self._model_lock.acquire()
+            report(share, what)
+
+        with self._model_lock:
+            learned = self._inferencer.adapt(seconds, progress=told)
+        again = []
+        for result in self.results:
+            with self._model_lock:
+                again.append(self._inferencer.predict(result.image))
+        self.results = again
+        return learned
+
+    def correct(self) -> Result:
+        """Take the selected query as the support image that is to be marked next.
+
+        Raises:
+            ValueError: There is no result.
+        """
+        if not self.results:
+            raise ValueError('No result yet: segment some images first.')
+        result = self.results[self.selected]
+        self.image = result.image
+        return result
+
     def explain(self, index: int, name: str):
         """Why query ``index`` came out so, for one class."""
         with self._model_lock:
@@ -216,15 +268,6 @@ class Session:
 
     def _of_class(self, name: str) -> list[Shot]:
         return [shot for shot in self.shots if shot.name == name]
-
-    def _encode(self, name: str, shots: list[Shot]) -> None:
-        if not shots:
-            self._inferencer.remove_support(name)
-            return
-        with self._model_lock:
-            self._inferencer.set_support(
-                [shot.image for shot in shots], [shot.mask for shot in shots], name
-            )
 
     def _set_results(self, names: list[str], results: list[Result]) -> None:
         self.query_names, self.results, self.selected = names, results, 0

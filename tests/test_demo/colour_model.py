@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mmssp.apis.adapting import Adapted
 from mmssp.apis.explanation import Explanation
 from mmssp.apis.result import Result
 
@@ -14,24 +15,37 @@ class ColourInferencer:
     threshold = 0.5
 
     def __init__(self) -> None:
-        self.colours = {}
+        self.pixels: dict[str, list[np.ndarray]] = {}
         self.passes = 0
+        self.learned: dict[str, int] = {}
 
     def fork(self) -> 'ColourInferencer':
         return ColourInferencer()
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(self.colours)
+        return tuple(self.pixels)
 
-    def set_support(self, images, annotations, name) -> None:
-        pixels = [i[m == 1] for i, m in zip(images, annotations, strict=True)]
-        if not any(len(p) for p in pixels):
+    @property
+    def colours(self) -> dict[str, np.ndarray]:
+        return {n: np.concatenate(own).mean(0) for n, own in self.pixels.items()}
+
+    def add_support(self, image, annotation, name) -> None:
+        pixels = image[annotation == 1]
+        if not len(pixels):
             raise ValueError('no foreground pixel')
-        self.colours[name] = np.concatenate(pixels).mean(0)
+        self.pixels.setdefault(name, []).append(pixels)
 
-    def remove_support(self, name: str) -> None:
-        del self.colours[name]
+    def remove_support(self, name: str, index: int | None = None) -> None:
+        if index is None:
+            del self.pixels[name]
+        else:
+            del self.pixels[name][index]
+
+    def adapt(self, seconds, *, progress) -> dict[str, Adapted]:
+        progress(0.5, 'learning')
+        self.learned = {name: len(own) for name, own in self.pixels.items()}
+        return {name: Adapted(9, seconds, 'decoder', 0.5) for name in self.names}
 
     def check_support(self, name: str) -> dict:
         return dict(iou=[], warnings=[f'{name}: suspicious'])
@@ -47,6 +61,7 @@ class ColourInferencer:
             scores={n: float(p.max()) for n, p in zip(self.names, found, strict=True)},
             threshold=self.threshold,
             presence_threshold=0.5,
+            doubt=float(1 - found.max()),
             _explain=lambda name: explanation(found[self.names.index(name)]),
         )
 

@@ -71,7 +71,9 @@ class Page:
         element.click()
 
     def upload(self, selector: str, *paths: str) -> None:
-        self.find(f'{selector} input[type=file]').send_keys('\n'.join(paths))
+        chosen = f'{selector} input[type=file]'
+        self.until(lambda: self.find(chosen) is not None)
+        self.find(chosen).send_keys('\n'.join(paths))
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait for the page: it draws anew whenever it likes."""

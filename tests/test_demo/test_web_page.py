@@ -6,11 +6,14 @@ import json
 import zipfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from colour_model import ColourInferencer, scene
 from PIL import Image
 from pycocotools import mask as coco_mask
+
+from mmssp.apis.export.formats import FORMATS
 
 SIZE = (90, 120)
 # outside of a page, Gradio turns what pops up into warnings of Python
@@ -177,6 +180,19 @@ def test_a_broken_query_does_not_stop_the_others(handlers, session, web, tmp_pat
     assert session.query_names == ['s.png']
 
 
+def test_of_several_queries_the_one_in_most_doubt_is_to_be_corrected_first(
+    handlers, session, web, tmp_path
+):
+    add(handlers, web, session, save(tmp_path / 's.png', scene()), strokes(square()))
+    clear = save(tmp_path / 'clear.png', scene((40, 50)))
+    odd = save(tmp_path / 'odd.png', scene() // 2)
+    assert 'doubt' not in handlers.segment(session, [clear], 0.5)['status']
+    shown = handlers.segment(session, [clear, odd], 0.5)
+    assert 'Most in doubt, so correct it first: odd.png.' in shown['status']
+    learned = handlers.learn(session, 5, 0.5, None, lambda share, desc: None)
+    assert 'Most in doubt' in learned['status']
+
+
 @pytest.mark.parametrize('paths, sentence', [([], 'No query'), (None, 'No query')])
 def test_segmenting_nothing_is_answered(
     handlers, session, web, tmp_path, paths, sentence
@@ -297,6 +313,31 @@ def test_the_zip_holds_masks_overlays_coco_and_scores(handlers, session, web, tm
     assert [row['pixels'] for row in rows] == ['900', '900']
 
 
+def test_the_zip_has_the_formats_of_the_command_line(handlers, session, web, tmp_path):
+    add(handlers, web, session, save(tmp_path / 's.png', scene()), strokes(square()))
+    handlers.segment(session, [save(tmp_path / 'my "q".png', scene((50, 70)))], 0.5)
+    path = handlers.download(session, 0.5, list(FORMATS))['zip']
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / 'zip')
+    exports = tmp_path / 'zip' / 'exports'
+    assert {folder.name for folder in exports.iterdir()} == set(FORMATS)
+    (label,) = (exports / 'labelme').iterdir()
+    content = json.loads(label.read_text())
+    photo = Image.open(label.parent / content['imagePath'])
+    assert photo.size == (content['imageWidth'], content['imageHeight'])
+    assert [shape['label'] for shape in content['shapes']] == ['block']
+    stored = np.fromfile(next((exports / 'masks').glob('*.png')), np.uint8)
+    mask = cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE)
+    assert np.array_equal(mask == 1, square((50, 70)))
+
+
+def test_an_unknown_format_is_answered(handlers, session, web, tmp_path):
+    add(handlers, web, session, save(tmp_path / 's.png', scene()), strokes(square()))
+    handlers.segment(session, [save(tmp_path / 'q.png', scene())], 0.5)
+    shown = handlers.download(session, 0.5, ['pdf'])
+    assert 'expected one or more of coco' in shown['status'] and 'zip' not in shown
+
+
 def test_a_zip_of_nothing_is_answered(handlers, session):
     assert 'No results yet' in handlers.download(session, 0.5)['status']
 
@@ -308,7 +349,7 @@ def test_file_names_cannot_leave_the_zip(web):
 
 def test_examples_hold_their_class_and_their_files(web, tmp_path):
     (example,) = web.examples.draw_examples(
-        tmp_path, sets=[('One gear', {'gear': 1})], queries_per_class=1
+        tmp_path, sets=[('One gear', {'gear': 1}, 0)], queries_per_class=1
     )
     ((name, image, mask),) = example.shots
     assert name == 'gear'
@@ -327,7 +368,71 @@ def test_an_example_is_segmented_at_a_click(web, tmp_path):
     assert shown['queries'] == [query]
 
 
+def test_an_example_may_learn_before_it_is_shown(web, tmp_path):
+    query = save(tmp_path / 'q.png', scene((50, 70)))
+    shots = (('block', scene(), square().astype(np.uint8)),)
+    example = web.examples.Example('A block', shots, (query,), 3)
+    handlers = web.handlers.Handlers(ColourInferencer(), [example], tmp_path)
+    session = handlers.start()
+    shown = handlers.load_example(session, 0, 0.5)
+    assert session._inferencer.learned == dict(block=1)
+    assert shown['gallery']
+
+
 def test_the_page_asks_nobody_else_for_fonts(web, handlers):
     theme = web.page.theme()
     assert not theme._stylesheets
     assert not web.page.build_page(handlers).analytics_enabled
+
+
+def test_learning_segments_the_queries_again(handlers, session, web, tmp_path):
+    path = save(tmp_path / 'a.png', scene())
+    add(handlers, web, session, path, strokes(square()))
+    handlers.segment(session, [save(tmp_path / 'q.png', scene((40, 50)))], 0.5)
+    first = session.results[0]
+    passes, told = session._inferencer.passes, []
+    shown = handlers.learn(
+        session, 30, 0.5, None, lambda share, desc: told.append((share, desc))
+    )
+    assert session._inferencer.learned == dict(block=1)
+    assert told == [(0.5, 'learning')]
+    assert session._inferencer.passes == passes + 1
+    assert session.results[0] is not first
+    assert (
+        'block: learned for 30 s; by decoder, expected IoU 50% or more.'
+        in shown['status']
+    )
+    assert shown['gallery']
+    # other visitors have the model again
+    assert not session._model_lock.locked()
+
+
+def test_learning_without_support_is_answered(handlers, session):
+    shown = handlers.learn(session, 30, 0.5, None, print)
+    assert 'No support yet' in shown['status']
+    assert not session._model_lock.locked()
+
+
+def test_a_result_is_corrected_on_the_canvas(handlers, session, web, tmp_path):
+    add(handlers, web, session, save(tmp_path / 'a.png', scene()), strokes(square()))
+    query = scene((40, 50))
+    handlers.segment(session, [save(tmp_path / 'q.png', query)], 0.5)
+    shown = handlers.correct(session, 0.5, None)
+    assert shown['name'] == 'block'
+    assert shown['way'] == web.drawing.AREA
+    # what was found is painted, as the brush would have
+    region = web.drawing.painted(shown['editor'], SIZE)
+    assert np.array_equal(region, session.results[0].mask == 1)
+    assert np.array_equal(shown['editor']['background'], query)
+    handlers.add_shot(
+        session, 'block', shown['editor'], web.drawing.AREA, False, '', None, None
+    )
+    assert len(session.shots) == 2
+    assert len(session._inferencer.pixels['block']) == 2
+    # and undone
+    handlers.remove_shot(session, 1)
+    assert len(session._inferencer.pixels['block']) == 1
+
+
+def test_nothing_to_correct_is_answered(handlers, session):
+    assert 'No result yet' in handlers.correct(session, 0.5, None)['status']
