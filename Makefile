@@ -25,7 +25,7 @@ PYTEST := -m pytest -n $(WORKERS) --dist worksteal --durations=15
 # data loader's processes
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help install install-web install-official demo web test test-all coverage wall fuzz \
+.PHONY: help install install-web install-docs install-official demo web test test-all coverage wall fuzz \
 	test-official lint types format docs wheel clean
 
 help:
@@ -35,12 +35,12 @@ install: $(STAMP)
 
 # PyTorch first, so that the build can be chosen: TORCH='torch==2.13.0 --index-url …'.
 # mmcv is built without its compiled ops, which nothing here needs, in seconds.
-$(STAMP): setup.py requirements/onedl.txt requirements/demo.txt requirements/tests.txt requirements/runtime.txt Makefile
+$(STAMP): setup.py requirements/onedl.txt requirements/demo.txt requirements/lite.txt requirements/refine.txt requirements/transformers.txt requirements/lora.txt requirements/tests.txt requirements/runtime.txt Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	    { echo "mmssp needs Python 3.10 or newer, $(PYTHON) is older: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PY) $(PIP_INSTALL) $(TORCH)
-	$(PY) $(PIP_INSTALL) $(STACK) -e '.[onedl,demo,tests]'
+	$(PY) $(PIP_INSTALL) $(STACK) -e '.[onedl,demo,lite,refine,transformers,lora,tests]'
 	@touch $@
 
 # what the page needs, and what its tests in a browser need beside Chromium
@@ -49,6 +49,9 @@ install-web: $(WEB)
 $(WEB): $(STAMP) requirements/web.txt
 	$(PY) $(PIP_INSTALL) -r requirements/web.txt selenium==4.51.0
 	@touch $@
+
+# what the pages of the documentation are built with
+install-docs: $(DOCS)
 
 $(DOCS): $(STAMP) requirements/docs.txt
 	$(PY) $(PIP_INSTALL) -r requirements/docs.txt
@@ -114,7 +117,7 @@ install-official: $(OFFICIAL_STAMP)
 # mmcv 2.1.0 needs its compiled ops here (mmsegmentation 1.2.2 imports them) and is
 # published as source alone. A wheel that was made against another PyTorch does not
 # import, so that decides between taking one and compiling.
-$(OFFICIAL_STAMP): setup.py requirements/mim.txt requirements/demo.txt requirements/tests.txt requirements/runtime.txt Makefile
+$(OFFICIAL_STAMP): setup.py requirements/mim.txt requirements/demo.txt requirements/lite.txt requirements/refine.txt requirements/tests.txt requirements/runtime.txt Makefile
 	$(PYTHON) -m venv $(OFFICIAL)
 	$(OFFICIAL_PY) $(PIP_INSTALL) $(TORCH)
 	$(OFFICIAL_PY) $(PIP_INSTALL) 'setuptools>=77.0.3,<82' wheel

@@ -9,6 +9,7 @@ GUIDES = (
     'adding_a_backbone.md',
     'adding_a_dataset.md',
     'adding_a_matching_method.md',
+    'export.md',
     'get_started.md',
     'own_data.md',
 )

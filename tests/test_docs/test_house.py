@@ -92,3 +92,17 @@ def test_changelog_begins_with_what_is_new_and_names_this_version():
     )
     assert heads[0] == 'Unreleased'
     assert __version__ in heads
+
+
+@pytest.mark.parametrize(
+    'page', [*PAGES, *sorted((ROOT / 'docs').glob('*.md'))], ids=str
+)
+def test_links_lead_somewhere_and_have_a_text(page):
+    """On a code host as well, which fills in no titles."""
+    text = re.sub(r'```.*?```|`[^`]*`', '', (ROOT / page).read_text(), flags=re.DOTALL)
+    links = re.findall(r'\[([^\]]*)\]\(([^)\s]+)\)', text)
+    assert [target for words, target in links if not words.strip()] == []
+    local = [t.partition('#')[0] for _, t in links if '://' not in t]
+    folder = (ROOT / page).parent
+    missing = [t for t in local if t and not (folder / t).exists()]
+    assert missing == []
