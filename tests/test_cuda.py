@@ -3,6 +3,7 @@
 Skips without a GPU; MMSSP_DEVICE=cpu runs it on a CPU, to try the tests themselves.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ import toy_models  # noqa: F401  registers TwoLevels
 from mmseg.registry import MODELS
 
 from mmssp.apis import FewShotInferencer
+from mmssp.evaluation import FewShotIoUMetric
+from mmssp.utils.transfers import AHEAD
 
 DEVICE = os.environ.get('MMSSP_DEVICE', 'cuda')
 pytestmark = pytest.mark.skipif(
@@ -117,13 +120,44 @@ def test_losses_and_gradients_are_those_of_a_cpu(heads):
         torch.testing.assert_close(other, one, **TOLERANCE)
 
 
+@pytest.mark.parametrize(
+    'heads', [name for name in HEADS if name != 'SSP, sparse'], indirect=True
+)
 def test_matching_does_not_wait_for_the_gpu(heads):
+    """Sums over the confident pixels alone have to count them, and so to wait."""
     inputs = [x.to(DEVICE) for x in episode()[:3]]
     _, head = heads
     with torch.no_grad():
         head.match(*inputs)  # libraries load
         with no_waiting():
             head.match(*inputs)
+
+
+def test_scores_and_masks_are_those_of_a_cpu(tmp_path):
+    """Also of more episodes than are on their way from the device at a time."""
+    reports = []
+    for device in ('cpu', DEVICE):
+        metric = FewShotIoUMetric(out_file=tmp_path / f'{device}.json')
+        rng = np.random.default_rng(0)
+        for episode in range(3 * AHEAD):
+            shape = (1, 20 + episode, 30)
+            masks = [rng.integers(0, 2, shape), rng.choice([0, 1, 255], shape)]
+            found, truth = (
+                dict(data=torch.tensor(mask, device=device)) for mask in masks
+            )
+            sample = dict(
+                pred_sem_seg=found,
+                gt_sem_seg=truth,
+                episode=episode,
+                class_id=1,
+                img_path='query',
+                support_img_paths=[],
+            )
+            metric.process({}, [sample])
+        metric.evaluate(3 * AHEAD)
+        reports.append(json.loads((tmp_path / f'{device}.json').read_text()))
+    assert len(reports[0]['episodes']) == 3 * AHEAD
+    assert reports[1] == reports[0]
 
 
 @pytest.fixture

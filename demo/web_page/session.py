@@ -132,7 +132,7 @@ class Session:
         shot = Shot(name, image, mask)
         with self._model_lock:
             # what was learned of the class stays
-            self._inferencer.add_support(image, mask, name)
+            self._inferencer.add_support(image, mask, name, class_value=1)
         self.shots.append(shot)
         self.image = None
         return shot

@@ -59,13 +59,15 @@ def query_sample(query: dict[str, Any], **meta: Any) -> SegDataSample:
 
     Args:
         query: The query's image behind its pipeline, with ``gt_seg_map`` (H,W), 1 the
-            class; not changed.
+            class, if there is a truth; not changed.
         **meta: The last of :data:`META_KEYS`.
 
     Returns:
-        With ``gt_sem_seg`` (1,H,W) in {0, 1, 255}, and the metainfo.
+        With ``gt_sem_seg`` (1,H,W) in {0, 1, 255} of the truth, and the metainfo.
     """
-    results = dict(query, gt_seg_map=binary_mask(query['gt_seg_map'], 1), **meta)
+    results = dict(query, **meta)
+    if 'gt_seg_map' in query:
+        results['gt_seg_map'] = binary_mask(query['gt_seg_map'], 1)
     results.pop('img', None)
     sample: SegDataSample = _PACK(results)['data_samples']
     return sample

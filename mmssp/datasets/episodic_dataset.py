@@ -288,8 +288,8 @@ class EpisodicDataset(Dataset[Any]):
 
         Args:
             i: As for indexing.
-            query: The query's image behind the pipeline, ``gt_seg_map`` (H,W) of the
-                episode's class; not changed.
+            query: The query's image behind the pipeline; not changed. ``gt_seg_map``
+                (H,W), of the episode's class, may be left out.
             support_img_paths: K paths.
 
         Returns:

@@ -17,9 +17,10 @@ from torch import Tensor
 from ..protocols import Protocol, get_protocol
 from ..utils.checks import texts, whole_number
 from ..utils.files import check_writable
+from ..utils.transfers import Transfers
 from .bootstrap import bootstrap_interval
 from .results import write_report
-from .scores import each_once, pixel_counts, score_runs
+from .scores import by_label, count_pixels, each_once, score_runs
 
 
 @METRICS.register_module()
@@ -67,6 +68,7 @@ class FewShotIoUMetric(BaseMetric):
         self.ignore_index = whole_number('ignore_index', ignore_index, -100)
         self._running: dict[int, list[int]] = {}
         self._told: list[str] = []
+        self._transfers: Transfers[dict[str, Any]] = Transfers()
 
     def process(
         self, data_batch: dict[str, Any], data_samples: Sequence[dict[str, Any]]
@@ -97,17 +99,30 @@ class FewShotIoUMetric(BaseMetric):
                 class_id=sample['class_id'],
                 query=sample['img_path'],
                 supports=list(sample['support_img_paths']),
-                **pixel_counts(prediction, truth, self.ignore_index),
             )
+            results = [count_pixels(prediction, truth, self.ignore_index)]
             if self.out_file is not None:
-                record['prediction'] = _run_lengths(prediction)
+                # run lengths go down the columns
+                results.append((prediction == 1).T.contiguous())
+            self._transfers.put(record, *results)
+        self._keep()
+
+    def _keep(self, everything: bool = False) -> None:
+        """Complete the records whose results have come from the device."""
+        for record, (counts, *columns) in self._transfers.arrived(everything):
+            record.update(by_label(counts))
+            if columns:
+                record['prediction'] = _run_lengths(columns[0])
             self.results.append(record)
             sums = self._running.setdefault(record['class_id'], [0, 0])
             sums[0] += record['intersection'][1]
             sums[1] += record['union'][1]
 
     def running_miou(self) -> float | None:
-        """mIoU in percent of what this process has seen so far, all runs together."""
+        """mIoU in percent of what this process has seen so far, all runs together.
+
+        On a GPU the last few episodes are still on their way.
+        """
         ious = [
             100.0 * both / max(either, 1) for both, either in self._running.values()
         ]
@@ -126,6 +141,7 @@ class FewShotIoUMetric(BaseMetric):
             ValueError: If the records are not those of all episodes, each once or, as a
                 sampler's padding, several times the same; in every process.
         """
+        self._keep(everything=True)
         own, self.results = self.results, []
         self._running = {}
         gathered = all_gather_object(own)
@@ -255,8 +271,8 @@ class FewShotIoUMetric(BaseMetric):
         print_log(f'scores and records: {out_file}', logger='current')
 
 
-def _run_lengths(prediction: Tensor) -> dict[str, Any]:
-    """A mask (H,W) in {0, 1} as COCO's compressed RLE, ready for JSON."""
-    mask = np.asfortranarray(prediction.cpu().numpy() == 1, dtype=np.uint8)
+def _run_lengths(columns: Tensor) -> dict[str, Any]:
+    """The columns (W,H) bool of a mask as COCO's compressed RLE, ready for JSON."""
+    mask = columns.numpy().view(np.uint8).T
     rle = coco_mask.encode(mask)
     return dict(size=list(mask.shape), counts=rle['counts'].decode())

@@ -20,12 +20,31 @@ def pixel_counts(
     Returns:
         ``intersection`` and ``union``, [background, foreground] pixels each.
     """
+    return by_label(count_pixels(prediction, truth, ignore_index))
+
+
+def count_pixels(prediction: Tensor, truth: Tensor, ignore_index: int = 255) -> Tensor:
+    """What :func:`pixel_counts` needs, on the masks' device, which nobody waits for.
+
+    Args:
+        prediction: As for :func:`pixel_counts`.
+        truth: Likewise.
+        ignore_index: Likewise.
+
+    Returns:
+        (3,) int64: pixels that count, foreground in both, foreground in either.
+    """
     valid = truth != ignore_index
     predicted, target = (prediction == 1) & valid, (truth == 1) & valid
-    both, either = predicted & target, predicted | target
     # one transfer from the device
-    sums = torch.stack([x.sum() for x in (valid, both, either)])
-    total, fg_both, fg_either = sums.tolist()
+    return torch.stack(
+        [x.sum() for x in (valid, predicted & target, predicted | target)]
+    )
+
+
+def by_label(counts: Tensor) -> dict[str, list[int]]:
+    """:func:`pixel_counts` from the counts of :func:`count_pixels`."""
+    total, fg_both, fg_either = counts.tolist()
     return dict(
         intersection=[total - fg_either, fg_both], union=[total - fg_both, fg_either]
     )

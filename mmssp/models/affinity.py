@@ -11,12 +11,15 @@ Shapes: B episodes, C channels, n pixels.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
+
+from .prototypes import repeated
 
 BLOCK = 512
 """Pixels that are worked on at a time."""
@@ -78,14 +81,33 @@ class DenseAffinity:
         self._temperature = temperature
         columns = largest_matrix // max(1, unit[:, 0].nbytes)
         self._columns = columns if columns < unit.shape[2] else None
+        self._matrix: Tensor | None = None
 
-    @cached_property
+    @property
     def matrix(self) -> Tensor:
         """(B,n,n)."""
-        return self._rows(self._unit, self._unit)
+        # not a cached_property, whose lock torch.compile cannot look into
+        if self._matrix is None:
+            self._matrix = self._rows(self._unit, self._unit)
+        return self._matrix
+
+    def expand(self, episodes: int) -> 'DenseAffinity | None':
+        """That of one image as that of as many equal ones, with one matrix.
+
+        Returns:
+            None where there is no matrix to share.
+        """
+        if self._columns is not None:
+            return None
+        same = copy(self)
+        same.features, same._unit, same._matrix = (
+            repeated(x, episodes) for x in (self.features, self._unit, self.matrix)
+        )
+        return same
 
     def _rows(self, unit: Tensor, columns: Tensor) -> Tensor:
-        return torch.bmm(unit.transpose(1, 2), columns).mul_(self._temperature).exp_()
+        rows = (unit * self._temperature).transpose(1, 2)
+        return torch.bmm(rows, columns).exp_()
 
     def sums(self, chosen: Tensor, before: WeightedSums | None = None) -> WeightedSums:
         """Sums over the chosen pixels.
@@ -252,6 +274,9 @@ class BatchedAffinity:
             SparseAffinity(own, own_unit, temperature, largest_matrix)
             for own, own_unit in zip(features.split(1), unit.split(1), strict=True)
         ]
+
+    def expand(self, episodes: int) -> None:
+        """None: which pixels are summed over differs between episodes."""
 
     def sums(self, chosen: Tensor, before: WeightedSums | None = None) -> WeightedSums:
         """Sums over the chosen pixels.

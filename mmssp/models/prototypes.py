@@ -22,7 +22,9 @@ from torch import Tensor
 POOLING_EPS = 1e-5
 COSINE_EPS = 1e-8
 RENAMED = {
+    'confident_pixels': 'confident_by_label(), of both labels at once,',
     'mean_prototypes': 'the method combine() of a MatchingHead',
+    'self_support_prototype': 'self_support_prototypes(), of both labels at once,',
     'support_prototypes': 'the method support_state() of a MatchingHead',
 }
 """What 0.1 had here → what does it now."""
@@ -86,6 +88,11 @@ def mask_prototypes(features: Tensor, mask: Tensor) -> dict[str, Tensor]:
     )
 
 
+def repeated(x: Tensor, times: int) -> Tensor:
+    """A row (1,…) as so many equal ones (times,…), without a copy."""
+    return x.expand(times, *x.shape[1:])
+
+
 def unit(vectors: Tensor) -> Tensor:
     """Vectors of length one along dimension 1; zero vectors stay zero.
 
@@ -113,6 +120,12 @@ def similarity_logits(
         (N,2,h,w) logits in [-scale, scale], background first.
     """
 
+    if foreground.dim() == background.dim() == 2:
+        # one product for both, at the length of the prototypes
+        both = scale * unit(torch.stack([background, foreground], dim=2))
+        logits = torch.bmm(both.transpose(1, 2), unit_features.flatten(2))
+        return logits.unflatten(2, unit_features.shape[-2:])
+
     def cosine(prototype: Tensor) -> Tensor:
         if prototype.dim() == 2:
             return torch.einsum('nchw,nc->nhw', unit_features, unit(prototype))
@@ -124,34 +137,46 @@ def similarity_logits(
     return scale * torch.stack([cosine(background), cosine(foreground)], dim=1)
 
 
-def confident_pixels(logits: Tensor, threshold: float, top_k: int) -> Tensor:
-    """Which pixels are confidently of one class; the most confident ones if none is.
+def confident_by_label(
+    logits: Tensor, thresholds: tuple[float, float], top_k: int
+) -> Tensor:
+    """Which pixels are confidently of a label; the most confident ones if none is.
 
     Args:
-        logits: (N,2,h,w) with the class in question last.
-        threshold: A pixel is chosen when its probability exceeds this.
+        logits: (N,2,h,w), background first.
+        thresholds: A pixel is chosen for a label when that one's probability exceeds
+            the label's threshold.
         top_k: How many of highest probability are chosen where no pixel exceeds the
             threshold; all of them where the map has fewer.
 
     Returns:
-        (N,h*w) of 0. and 1. in the logits' dtype, at least one 1. in each row. No gradient.
+        (N,2,hw) of 0. and 1. in the logits' dtype, at least one 1. in each row. No
+        gradient.
     """
-    probability = logits.detach().softmax(1)[:, 1].flatten(1)
-    above = probability > threshold
-    best = probability.topk(min(top_k, probability.shape[1]), dim=1).indices
-    fallback = torch.zeros_like(above).scatter_(1, best, True)
-    return torch.where(above.any(1, keepdim=True), above, fallback).to(logits.dtype)
+    probability = logits.detach().softmax(1).flatten(2)
+    above = torch.stack(
+        [
+            of_label > threshold
+            for of_label, threshold in zip(
+                probability.unbind(1), thresholds, strict=True
+            )
+        ],
+        dim=1,
+    )
+    best = probability.topk(min(top_k, probability.shape[2]), dim=2).indices
+    fallback = torch.zeros_like(above).scatter_(2, best, True)
+    return torch.where(above.any(2, keepdim=True), above, fallback).to(logits.dtype)
 
 
-def self_support_prototype(features: Tensor, chosen: Tensor) -> Tensor:
-    """Mean feature of the chosen pixels (SSFP, SSBP; §3.2).
+def self_support_prototypes(features: Tensor, chosen: Tensor) -> Tensor:
+    """Mean features of the chosen pixels (SSFP, SSBP; §3.2).
 
     Args:
         features: (N,C,h,w).
-        chosen: (N,hw) of 0. and 1., from :func:`confident_pixels`.
+        chosen: (N,2,hw) of 0. and 1., from :func:`confident_by_label`.
 
     Returns:
-        (N,C).
+        (N,2,C).
     """
-    total = torch.bmm(features.flatten(2), chosen[..., None]).squeeze(-1)
-    return total / chosen.sum(1, keepdim=True)
+    total = torch.bmm(chosen, features.flatten(2).transpose(1, 2))
+    return total / chosen.sum(2, keepdim=True)

@@ -15,13 +15,13 @@ from .affinity import (
     LARGEST_MATRIX,
     BatchedAffinity,
     DenseAffinity,
-    SparseAffinity,
     WeightedSums,
 )
 from .decision import margins
 from .prototypes import (
-    confident_pixels,
-    self_support_prototype,
+    confident_by_label,
+    repeated,
+    self_support_prototypes,
     similarity_logits,
     unit,
 )
@@ -124,9 +124,27 @@ class PreparedQuery(NamedTuple):
 
     features: Tensor
     unit: Tensor
-    affinity: DenseAffinity | SparseAffinity | BatchedAffinity
+    affinity: DenseAffinity | BatchedAffinity
     between: Tensor | None = None
     groups: Tensor | None = None
+
+    def expand(self, episodes: int) -> 'PreparedQuery | None':
+        """One query as as many equal ones, without a copy; None where it needs one."""
+        affinity = self.affinity.expand(episodes)
+        if affinity is None:
+            return None
+
+        between, groups = (
+            x if x is None else repeated(x, episodes)
+            for x in (self.between, self.groups)
+        )
+        return self._replace(
+            features=repeated(self.features, episodes),
+            unit=repeated(self.unit, episodes),
+            affinity=affinity,
+            between=between,
+            groups=groups,
+        )
 
 
 class SelfSupport(NamedTuple):
@@ -239,15 +257,22 @@ def self_support(
         options: The constants.
         before: An earlier pass over the same queries, from whose sums to start.
     """
-    fg, bg = _confident(logits, options)
+    chosen = _confident(logits, options)
+    bg_one, fg_one = self_support_prototypes(query.features, chosen).unbind(1)
+    bg, fg = chosen.unbind(1)
     foreground, foreground_sums = _own(
         query,
         fg,
+        fg_one,
         1 - options.adaptive_foreground_weight,
         before and before.foreground_sums,
     )
     background, background_sums = _own(
-        query, bg, options.global_background_weight, before and before.background_sums
+        query,
+        bg,
+        bg_one,
+        options.global_background_weight,
+        before and before.background_sums,
     )
     return SelfSupport(foreground, background, foreground_sums, background_sums)
 
@@ -255,11 +280,11 @@ def self_support(
 def _own(
     query: PreparedQuery,
     chosen: Tensor,
+    one: Tensor,
     share_of_one: float,
     before: WeightedSums | None,
 ) -> tuple[Tensor, WeightedSums | None]:
-    """A prototype of chosen pixels, or of each pixel's own by affinity to them."""
-    one = self_support_prototype(query.features, chosen)
+    """The prototype of chosen pixels, or of each pixel's own by affinity to them."""
     if share_of_one == 1:
         return one, None
     sums = query.affinity.sums(chosen, before)
@@ -295,7 +320,7 @@ def explain(
     guess = logits['stage1'] if options.refine else logits['baseline']
     size = query.features.shape[-2:]
     own = self_support(query, guess, options)
-    confident_fg, confident_bg = _confident(guess, options)
+    confident_bg, confident_fg = _confident(guess, options).unbind(1)
     of_background, of_self = similarity_logits(
         query.unit, own.foreground, own.background, 1.0
     ).unbind(1)
@@ -311,12 +336,10 @@ def explain(
     )
 
 
-def _confident(logits: Tensor, options: SelfSupportOptions) -> tuple[Tensor, Tensor]:
-    """Confident foreground and background, (B,hw) of 0. and 1. each."""
-    return (
-        confident_pixels(logits, options.foreground_threshold, options.top_k),
-        confident_pixels(logits.flip(1), options.background_threshold, options.top_k),
-    )
+def _confident(logits: Tensor, options: SelfSupportOptions) -> Tensor:
+    """Confident background and foreground, (B,2,hw) of 0. and 1."""
+    thresholds = options.background_threshold, options.foreground_threshold
+    return confident_by_label(logits, thresholds, options.top_k)
 
 
 def _mixed(

@@ -30,8 +30,8 @@ class ColourInferencer:
     def colours(self) -> dict[str, np.ndarray]:
         return {n: np.concatenate(own).mean(0) for n, own in self.pixels.items()}
 
-    def add_support(self, image, annotation, name) -> None:
-        pixels = image[annotation == 1]
+    def add_support(self, image, annotation, name, *, class_value) -> None:
+        pixels = image[annotation == class_value]
         if not len(pixels):
             raise ValueError('no foreground pixel')
         self.pixels.setdefault(name, []).append(pixels)

@@ -102,6 +102,56 @@ def test_every_head_gives_what_the_plain_loop_gives(head, shots, config, tmp_pat
     assert records(config, SHARED, tmp_path / 'shared.json') == plain
 
 
+@pytest.mark.parametrize(
+    'model',
+    [
+        dict(decode_head=dict(type='BaselineHead')),
+        dict(decode_head=dict(type='SSPHead', refine=True, affinity='dense')),
+        dict(decode_head=dict(type='SSPHead', affinity='dense', largest_matrix=0)),
+        dict(
+            decode_head=dict(
+                type='SSPHead',
+                affinity='dense',
+                memory=dict(type='PartPrototypes', parts=3),
+                grouping=dict(type='QueryClusters', clusters=6),
+            )
+        ),
+        dict(
+            decode_head=dict(
+                type='BaselineHead', grouping=dict(type='QueryClusters', clusters=6)
+            )
+        ),
+        dict(decode_head=dict(type='SSPHead')),
+        # states of several sizes
+        dict(decode_head=dict(type='TokenHead')),
+        dict(
+            decode_head=dict(type='SSPHead', affinity='dense'),
+            tta=dict(flip=True, scales=[0.5, 1.0]),
+            refiner=dict(type='RedRefiner'),
+        ),
+    ],
+    ids=lambda model: '-'.join([*model['decode_head'], *list(model)[1:]]),
+)
+@pytest.mark.parametrize('bytes_at_once', [2**30, 20_000])
+def test_episodes_of_a_query_can_be_matched_at_once(
+    bytes_at_once, model, config, tmp_path, monkeypatch
+):
+    """As on a GPU, which then has a tenth of the kernels to start."""
+    config.model.pop('decode_head')
+    config.model.update(model)
+    config.model.decode_head.update(in_channels=12, in_index=0)
+    config.test_dataloader.dataset.update(num_episodes=120, seed=0)
+    alone = records(config, SHARED, tmp_path / 'alone.json')
+    monkeypatch.setattr(episodic_loop, 'ONE_BY_ONE', ())
+    monkeypatch.setattr(episodic_loop, 'AT_ONCE', bytes_at_once)
+    together = records(config, SHARED, tmp_path / 'together.json')
+    for one, other in zip(together, alone, strict=True):
+        for name in ('intersection', 'union'):
+            assert one.pop(name) == pytest.approx(other.pop(name), abs=2)
+        del one['prediction'], other['prediction']
+        assert one == other
+
+
 def test_debiased_features_are_those_of_the_plain_loop(config, tmp_path):
     config.test_dataloader.dataset.update(seed=0, shots=2)
     config.model.backbone = dict(type='PlacedBackbone', channels=12, strength=0.5)

@@ -126,6 +126,21 @@ def test_a_batch_is_its_episodes(head):
                 torch.testing.assert_close(found[stage][i : i + 1], alone[stage])
 
 
+def test_one_query_is_matched_with_several_supports_at_once(head):
+    query, support, _, masks = batch(episodes=3)
+    several = head.expand(head.prepare(query[:1]), 3)
+    if several is None:
+        # it has a query of its own kind, or sums over pixels that differ
+        options = getattr(head, 'options', None)
+        assert options is None or options.affinity == 'auto'
+        return
+    found = head.match_state(several, head.support_state(support, masks))
+    for i in range(3):
+        alone = head.match(query[:1], support[i : i + 1], masks[i : i + 1])
+        for stage in STAGES:
+            torch.testing.assert_close(found[stage][i : i + 1], alone[stage])
+
+
 def test_lists_give_what_tensors_give(head):
     query, support, truth, masks = batch()
     lists = [[list(episode) for episode in x] for x in (support, masks)]

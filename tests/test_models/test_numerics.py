@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from mmssp.models import self_support
 from mmssp.models.affinity import BatchedAffinity, DenseAffinity
 from mmssp.models.prototypes import (
-    confident_pixels,
+    confident_by_label,
     masked_average_pooling,
-    self_support_prototype,
+    self_support_prototypes,
     unit,
 )
 
@@ -172,11 +172,12 @@ def test_maps_of_few_pixels(size, mask):
 
 
 def test_where_a_map_has_fewer_pixels_than_top_k_all_are_taken():
-    chosen = confident_pixels(torch.zeros(2, 2, 2, 3), 0.7, top_k=12)
-    assert torch.equal(chosen, torch.ones(2, 6))
+    chosen = confident_by_label(torch.zeros(2, 2, 2, 3), (0.6, 0.7), top_k=12)
+    assert torch.equal(chosen, torch.ones(2, 2, 6))
     features = torch.randn(2, CHANNELS, 2, 3)
-    found = self_support_prototype(features, chosen)
-    torch.testing.assert_close(found, features.flatten(2).mean(2))
+    found = self_support_prototypes(features, chosen)
+    for of_label in found.unbind(1):
+        torch.testing.assert_close(of_label, features.flatten(2).mean(2))
 
 
 @pytest.mark.parametrize('value', [0, 255])

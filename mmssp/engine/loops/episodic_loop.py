@@ -1,6 +1,6 @@
 """Testing and validation that encode every image once, for all of its episodes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,6 +12,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner, TestLoop, ValLoop
+from mmengine.structures import PixelData
 from mmseg.registry import LOOPS, MODELS
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -32,6 +33,10 @@ from ...utils.shared_memory import share_from_worker
 from .episode_plan import Waiting, plan_visits, share, support_keys
 from .image_views import ImageViews, Visit
 
+AT_ONCE = 128 * 2**20
+"""Bytes of a query's features, once for each episode that a GPU matches at once."""
+ONE_BY_ONE = ('cpu',)
+"""Devices that gain nothing from several at once."""
 FREE_SHARE = 0.25
 """Of the memory that is free, for features that wait, where no budget is given."""
 
@@ -45,7 +50,7 @@ class Query:
         features: (1,C,h,w) of each view.
         sizes: (H, W) of each view as it was encoded.
         size: (H, W) of the image.
-        truths: Label → (H',W') uint8, 1 the class.
+        truths: Label → (H',W') uint8 in {0, 1, 255}.
         infos: Label → what else the pipeline gave.
         image: (3,H,W) uint8 as it was loaded, if it will be refined.
     """
@@ -72,14 +77,16 @@ class _EpisodicLoop(BaseLoop):
     Episodes are known beforehand, so every image is loaded, and encoded, once for all
     episodes of this process that it is part of. Of supports only the head's states are
     kept; a query's features wait until the states of all its supports are there, then
-    all its episodes are matched, prepared for once. When the features that wait fill
-    ``feature_budget``, further queries are encoded a second time in the end.
+    all its episodes are matched, prepared for once; on a GPU several at once. When the
+    features that wait fill ``feature_budget``, further queries are encoded a second time
+    in the end.
 
-    Results are those of mmengine's loop, which takes over, with a line in the log, where
-    images cannot be shared: a data set other than :class:`EpisodicDataset`, pipelines
-    that draw at random, a model that adapts to the supports of each episode, a segmentor
-    or head of another kind than mmssp's. Hooks see one episode at a time, in another
-    order; their data batch is loaded when they ask for it.
+    Results are those of mmengine's loop, on a CPU to the bit, on a GPU but for rounding.
+    That loop takes over, with a line in the log, where images cannot be shared: a data
+    set other than :class:`EpisodicDataset`, pipelines that draw at random, a model that
+    adapts to the supports of each episode, a segmentor or head of another kind than
+    mmssp's. Hooks see one episode at a time, in another order; their data batch is loaded
+    when they ask for it.
 
     Args:
         runner: The runner.
@@ -357,27 +364,77 @@ class _Episodes:
         image = query.image
         if image is not None:
             image = self.model.data_preprocessor.normalise(image.to(self.device))
-        for item in query.items:
-            episode = self.episodes[item]
-            shots = [self.states[key] for key in support_keys(episode)]
-            support = head.combine(shots)
+        truths = {
+            label: truth.to(self.device, non_blocking=True).long()[None]
+            for label, truth in query.truths.items()
+        }
+        for items in self._at_once(query):
+            episodes = [self.episodes[item] for item in items]
             logits = self.model.of_views(
-                [head.match_state(own, support) for own in prepared],
+                self._match_at_once(prepared, [self._support(e) for e in episodes]),
                 query.sizes,
                 query.size,
             )
-            sample = self.dataset.query_sample(
-                item,
-                dict(
-                    query.infos[episode.label],
-                    gt_seg_map=query.truths[episode.label].numpy(),
-                ),
-                [self.paths[image] for image in episode.supports],
-            ).to(self.device)
-            self.model.add_prediction(sample, logits, query.size, image)
-            for key in self.waiting.used(episode):
-                del self.states[key]
-            yield item, sample
+            samples = [
+                self._sample(query, item, episode, truths[episode.label])
+                for item, episode in zip(items, episodes, strict=True)
+            ]
+            self.model.add_predictions(samples, logits, query.size, image)
+            for item, episode, sample in zip(items, episodes, samples, strict=True):
+                for key in self.waiting.used(episode):
+                    del self.states[key]
+                yield item, sample
+
+    def _at_once(self, query: Query) -> list[tuple[int, ...]]:
+        """A query's episodes, as many together as are matched at once."""
+        if self.device.type in ONE_BY_ONE:
+            return [(item,) for item in query.items]
+        count = max(1, AT_ONCE // max(own.nbytes for own in query.features))
+        return [
+            query.items[start : start + count]
+            for start in range(0, len(query.items), count)
+        ]
+
+    def _match_at_once(
+        self, queries: Sequence[Any], supports: Sequence[State]
+    ) -> list[dict[str, Tensor]]:
+        """Logits (N,2,h,w) of each view of one query with N supports.
+
+        Args:
+            queries: The views, from the head's ``prepare``.
+            supports: From its ``combine``.
+        """
+        head = self.model.decode_head
+        number = len(supports)
+        several = [own if number == 1 else head.expand(own, number) for own in queries]
+        alike = all(_shapes(own) == _shapes(supports[0]) for own in supports)
+        if alike and all(own is not None for own in several):
+            state = {
+                name: torch.cat([own[name] for own in supports]) for name in supports[0]
+            }
+            return [head.match_state(own, state) for own in several]
+        each = [[head.match_state(own, s) for s in supports] for own in queries]
+        return [
+            {name: torch.cat([one[name] for one in own]) for name in own[0]}
+            for own in each
+        ]
+
+    def _support(self, episode: Episode) -> State:
+        """The state of an episode's supports."""
+        shots = [self.states[key] for key in support_keys(episode)]
+        return self.model.decode_head.combine(shots)
+
+    def _sample(self, query: Query, item: int, episode: Episode, truth: Tensor) -> Any:
+        """An episode's data sample, on the device."""
+        paths = [self.paths[image] for image in episode.supports]
+        sample = self.dataset.query_sample(item, query.infos[episode.label], paths)
+        sample = sample.to(self.device)
+        sample.gt_sem_seg = PixelData(data=truth)
+        return sample
+
+
+def _shapes(state: State) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in state.items()}
 
 
 def _why_not(model: torch.nn.Module, dataset: Any) -> str | None:

@@ -10,7 +10,7 @@ import torch
 from mmengine.dataset import Compose
 from torch.utils.data import Dataset
 
-from ...datasets.class_masks import LABEL, LoadClassMask
+from ...datasets.class_masks import LABEL, LoadClassMask, binary_mask
 from ...datasets.episode_item import checked, image_tensor
 from ...datasets.episodic_dataset import EpisodicDataset
 from ...utils.random_state import fixed_random_state, random_state
@@ -61,7 +61,7 @@ class ImageViews(Dataset[Any]):
             ``visit``; ``img_path``; ``support``, (3,h,w) uint8, and ``support_masks``,
             label → (h,w) uint8 in {0, 1, 255}, if the image is a support; ``query``,
             (3,H,W) uint8, or True if it is the same as ``support``, ``truths``, label →
-            (H',W') uint8, 1 the class, and ``query_infos``, label → what else the
+            (H',W') uint8 in {0, 1, 255}, and ``query_infos``, label → what else the
             pipeline gave, if it is a query.
 
         Raises:
@@ -90,7 +90,7 @@ class ImageViews(Dataset[Any]):
             same = image is not None and np.array_equal(asked, image)
             view['query'] = True if same else image_tensor(asked)
             view['truths'] = {
-                label: torch.from_numpy(query['gt_seg_map'])
+                label: torch.from_numpy(binary_mask(query['gt_seg_map'], 1))
                 for label, query in queries.items()
             }
             view['query_infos'] = {

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ..memories import MeanPrototypes, Recalled, SupportMemory
 from ..positional_debiasing import Encoder, PositionalDebiasing
-from ..prototypes import similarity_logits, unit
+from ..prototypes import repeated, similarity_logits, unit
 from ..query_clusters import QueryClusters
-from ..self_support import bounded
+from ..self_support import PreparedQuery, bounded
 from .matching_head import MatchingHead, State, full_precision
 
 if TYPE_CHECKING:
@@ -22,6 +22,11 @@ class PreparedFeatures(NamedTuple):
 
     between: Tensor
     groups: Tensor | None
+
+    def expand(self, episodes: int) -> 'PreparedFeatures':
+        """One query as as many equal ones, without a copy."""
+        groups = None if self.groups is None else repeated(self.groups, episodes)
+        return PreparedFeatures(repeated(self.between, episodes), groups)
 
 
 @MODELS.register_module()
@@ -99,6 +104,12 @@ class BaselineHead(MatchingHead):
         return PreparedFeatures(
             self._between(query_features), self._groups(unit(query_features))
         )
+
+    def expand(self, query: Any, episodes: int) -> Any:
+        """See :class:`MatchingHead`."""
+        if isinstance(query, (PreparedFeatures, PreparedQuery)):
+            return query.expand(episodes)
+        return super().expand(query, episodes)
 
     @full_precision
     def match_state(self, query: Any, state: State) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from ..losses.pixel_mean import PixelMean, class_counts, cross_entropy
 from ..losses.self_matching_loss import FeatureLoss, SelfMatchingLoss
 from ..memories.support_memory import State as State
 from ..positional_debiasing import Encoder
+from ..prototypes import repeated
 
 RENAMED = {'prototypes': 'support_state', 'match_prototypes': 'match_state'}
 """What 0.1 called methods of a head → what they are called."""
@@ -237,6 +238,21 @@ class MatchingHead(BaseDecodeHead, ABC):
             What :meth:`match_state` takes in the place of features.
         """
         return query_features
+
+    def expand(self, query: Any, episodes: int) -> Any:
+        """A query as as many equal ones, so that its episodes are matched at once.
+
+        Args:
+            query: What :meth:`prepare` made of one.
+            episodes: How many.
+
+        Returns:
+            What :meth:`prepare` would make of so many, without copies; None where a head
+            cannot tell, whose episodes are matched one after the other then.
+        """
+        if not isinstance(query, Tensor):
+            return None
+        return repeated(query, episodes)
 
     @abstractmethod
     def match_state(self, query: Any, state: State) -> dict[str, Tensor]:

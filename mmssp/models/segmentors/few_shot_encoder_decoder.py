@@ -340,7 +340,7 @@ class FewShotEncoderDecoder(EncoderDecoder):
             shots = [Shot(*shot) for shot in zip(support, mask, strict=True)]
             name = str(sample.get('class_name', 'object'))
             logits = self._match_one(image[None], shots, name)
-            self.add_prediction(sample, logits, image.shape[-2:], image)
+            self.add_predictions([sample], logits, image.shape[-2:], image)
         return data_samples
 
     def _match_one(
@@ -430,18 +430,18 @@ class FewShotEncoderDecoder(EncoderDecoder):
             return head.match_state(head.prepare(matched(features)), support)
         return self.adapter.match(self, features, support, state)
 
-    def add_prediction(
+    def add_predictions(
         self,
-        sample: SegDataSample,
+        samples: SampleList,
         logits: dict[str, Tensor],
         size: Sequence[int],
         image: Tensor | None = None,
     ) -> None:
-        """Put the mask of one query into its sample.
+        """Put the masks of episodes with one query into their samples.
 
         Args:
-            sample: Gets what :meth:`predict` gives.
-            logits: Of the head's ``match``, (1,2,h,w) each.
+            samples: N; each gets what :meth:`predict` gives.
+            logits: Of the head's ``match``, (N,2,h,w) each.
             size: (H, W) of the query as it was encoded.
             image: (3,H,W) float, normalised, for the refiner; not needed without one.
 
@@ -452,14 +452,16 @@ class FewShotEncoderDecoder(EncoderDecoder):
         images = None
         if self.refiner is not None:
             if image is None:
-                raise ValueError('add_prediction: expected the image for the refiner')
+                raise ValueError('add_predictions: expected the image for the refiner')
             images = self.data_preprocessor.denormalise(image)[None]
-        self.postprocess_result(final, [sample], images)
+            images = images.expand(len(samples), -1, -1, -1)
+        self.postprocess_result(final, samples, images)
         if self.with_baseline:
             first = self.logits_at(logits['baseline'], size)
-            guess = SegDataSample(metainfo=sample.metainfo)
-            self.postprocess_result(first, [guess])
-            sample.baseline_sem_seg = guess.pred_sem_seg
+            guesses = [SegDataSample(metainfo=sample.metainfo) for sample in samples]
+            self.postprocess_result(first, guesses)
+            for sample, guess in zip(samples, guesses, strict=True):
+                sample.baseline_sem_seg = guess.pred_sem_seg
 
     def postprocess_result(
         self,

@@ -122,7 +122,7 @@ def _measure_episode(
         sample = item['data_samples'].clone().to(query.device)
         record = match(model, each.head, query, shots, masks[each.row.marks])
         size = tuple(inputs['query'].shape[-2:])
-        model.add_prediction(sample, record.pop('logits'), size)
+        model.add_predictions([sample], record.pop('logits'), size)
         counts = pixel_counts(sample.pred_sem_seg.data[0], sample.gt_sem_seg.data[0])
         store.of(each.key).append(
             dict(counts, run=sample.run, class_id=sample.class_id, **record)

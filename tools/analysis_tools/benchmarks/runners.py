@@ -4,6 +4,7 @@ import contextlib
 import io
 import itertools
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import nn
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from mmssp.runtime.config import few_shot_metric
 
@@ -55,6 +57,26 @@ def silent() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def waiting_for_data() -> Iterator[list[float]]:
+    """Seconds that PyTorch's data loaders let this process wait inside."""
+    waits: list[float] = []
+    own = _BaseDataLoaderIter.__next__
+
+    def timed_next(self: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return own(self)
+        finally:
+            waits.append(time.perf_counter() - start)
+
+    _BaseDataLoaderIter.__next__ = timed_next
+    try:
+        yield waits
+    finally:
+        _BaseDataLoaderIter.__next__ = own
+
+
 def run_test(
     setup: Setup, cfg: Config, weights: nn.Module | None, folder: Path
 ) -> dict[str, Any]:
@@ -67,8 +89,9 @@ def run_test(
         folder: For files.
 
     Returns:
-        ``seconds`` from building the data loader to the scores, ``records`` of all
-        episodes, ``mIoU``, and ``peak``: bytes of GPU memory, None on a CPU.
+        ``seconds`` from building the data loader to the scores, those of them in which it
+        ``waited`` for data, ``records`` of all episodes, ``mIoU``, and ``peak``: bytes of
+        GPU memory, None on a CPU.
     """
     cfg = Config(cfg.to_dict())
     out = folder / 'records.json'
@@ -85,11 +108,12 @@ def run_test(
         torch.cuda.reset_peak_memory_stats()
     # the loop sees to the precision itself
     exact = Setup(setup.device, tf32=setup.tf32)
-    with silent():
+    with silent(), waiting_for_data() as waits:
         seconds, _ = timed(exact.ours(runner.test), setup.device)
     report = json.loads(out.read_text())
     return dict(
         seconds=seconds,
+        waited=sum(waits),
         records=report['episodes'],
         mIoU=report['mIoU'],
         peak=torch.cuda.max_memory_allocated() - before if on_gpu else None,

@@ -100,7 +100,7 @@ def measure(
     """One class, adapted for some seconds, or not at all for 0."""
     inferencer = FewShotInferencer(args.model, presence_threshold=0.0)
     images, masks = zip(*(of_class(dataset, i, job) for i in job.supports), strict=True)
-    inferencer.set_support(list(images), list(masks), NAME)
+    inferencer.set_support(list(images), list(masks), NAME, class_value=1)
     chosen = '-'
     if seconds:
         chosen = inferencer.adapt(seconds, progress=False)[NAME].choice
@@ -145,7 +145,7 @@ def correct(
     """The worst query is labelled, and learning goes on: it, and the others."""
     worst = min(range(len(before)), key=lambda k: before[k][0] / max(before[k][1], 1))
     image, truth = of_class(dataset, job.queries[worst], job)
-    inferencer.add_support(image, truth, NAME)
+    inferencer.add_support(image, truth, NAME, class_value=1)
     inferencer.adapt(seconds, progress=False)
     after = []
     for i in job.queries:

@@ -171,7 +171,9 @@ def annotations(
                 both = ((marked[-1] == 1) & (full == 1)).sum()
                 either = ((marked[-1] == 1) | (full == 1)).sum()
                 overlap[name].append(both / max(either, 1))
-            inferencer.set_support([image for image, _ in supports], marked)
+            inferencer.set_support(
+                [image for image, _ in supports], marked, class_value=1
+            )
             start = time.perf_counter()
             result = inferencer.predict(query)
             mask = result.mask
@@ -208,6 +210,7 @@ def presence(
         inferencer.set_support(
             [image for image, _ in supports],
             [binary_mask(mask, episode.label) for _, mask in supports],
+            class_value=1,
         )
         for image, scores in ((episode.query, there), (rng.choice(without), absent)):
             found = inferencer.predict(load(dataset, int(image))[0])
@@ -255,6 +258,7 @@ def ways(
                     [image for image, _ in supports],
                     [binary_mask(mask, episode.label) for _, mask in supports],
                     dataset.class_names[class_id],
+                    class_value=1,
                 )
             image, truth = load(dataset, query)
             result = inferencer.predict(image)
@@ -283,6 +287,7 @@ def memory(
     inferencer.set_support(
         [image for image, _ in supports],
         [binary_mask(mask, episode.label) for _, mask in supports],
+        class_value=1,
     )
     peaks, seconds = [], []
     images = [load(dataset, dataset.episode(i).query)[0] for i in range(10)]

@@ -84,6 +84,7 @@ def measure(
         inferencer.set_support(
             [image for image, _ in supports],
             [binary_mask(mask, episode.label) for _, mask in supports],
+            class_value=1,
         )
         image, labels = load(dataset, episode.query)
         truth = binary_mask(labels, episode.label)
