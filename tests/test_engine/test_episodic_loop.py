@@ -36,7 +36,7 @@ def config(root, tmp_path):
     """A small test on fold 0: five classes, eight images each."""
     cfg = Config.fromfile(CONFIGS / 'ssp_r50_pascal5i_1shot.py')
     cfg.work_dir = str(tmp_path / 'work')
-    cfg.model.backbone = dict(type='PatchBackbone', channels=12)
+    cfg.model.backbone = dict(type='PatchBackbone', channels=12, stride=16)
     cfg.model.decode_head.in_channels = 12
     cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = None
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
@@ -171,7 +171,8 @@ def test_sizes_of_a_backbone_change_nothing(
 ):
     set_protocol(config, protocol, original_size=False)
     config.test_dataloader.dataset.update(min_pixels=16, num_episodes=6, seed=0)
-    config.model.update(backbone=dict(type=backbone, channels=12), size_divisor=divisor)
+    config.model.backbone = dict(type=backbone, channels=12)
+    config.model.size_divisor = divisor
     plain = records(config, PLAIN, tmp_path / 'plain.json')
     assert records(config, SHARED, tmp_path / 'shared.json') == plain
 

@@ -79,7 +79,8 @@ def train(
     """A training with a validation after each iteration."""
     model = Line()
     loader = dict(
-        dataset=[dict(inputs=torch.zeros(1))],
+        # between epochs mmengine sleeps
+        dataset=[dict(inputs=torch.zeros(1))] * 8,
         sampler=dict(type='DefaultSampler', shuffle=False),
         batch_size=1,
         num_workers=0,

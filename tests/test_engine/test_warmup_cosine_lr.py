@@ -91,7 +91,8 @@ def test_the_runner_gives_it_the_length_of_the_training(tmp_path, max_iters):
         model=model,
         work_dir=str(tmp_path),
         train_dataloader=dict(
-            dataset=[dict(inputs=torch.zeros(1))],
+            # between epochs mmengine sleeps
+            dataset=[dict(inputs=torch.zeros(1))] * max_iters,
             sampler=dict(type='DefaultSampler', shuffle=False),
             batch_size=1,
         ),

@@ -30,7 +30,8 @@ def test_each_class_is_measured_before_and_after(tool, tmp_path, capsys):
     code = exit_code(
         ANALYSIS / 'measure_adapting.py',
         *(config, '--model', config, '--shots', '1', '--seconds', '0.2'),
-        *('--queries', '2', '--correct', '0.2', '--json', tmp_path / 'rows.json'),
+        *('--classes', 'aeroplane', 'bird', '--queries', '2'),
+        *('--correct', '0.2', '--json', tmp_path / 'rows.json'),
     )
     printed = capsys.readouterr()
     assert code == 0, printed.err
