@@ -16,6 +16,9 @@ a decoder was taught by fewer images, and for a shorter time, than the one that 
 which matching does not suffer from."""
 UNTAUGHT = 0.15
 """IoU of a mixture below which the decoder has learned nothing of use to other images."""
+FINDS_ITSELF = 0.4
+"""IoU of the only labelled image, matched with itself, above which a class is matched as it
+was: what one image teaches a decoder serves such objects worse in other images."""
 LEAST = 0.03
 """IoU below which nothing can be said, and matching stays as it is."""
 MATCHED = 0.7
@@ -105,6 +108,17 @@ def choose(found: Sequence[Margins]) -> Choice:
     if unadapted >= tuned:
         return Choice(None, unadapted)
     return Choice(MATCHING, tuned)
+
+
+def choose_by_itself(margin: Tensor, truth: Tensor) -> Choice:
+    """What decides a class that one image shows, so that nothing can be set aside.
+
+    Args:
+        margin: (H,W) of the image, matched in the features as they were with itself.
+        truth: (H,W) uint8 in {0, 1, 255}.
+    """
+    found = _iou([margin], [truth]) > FINDS_ITSELF
+    return Choice(None if found else USUAL, None)
 
 
 def stored(choice: Choice) -> dict[str, Tensor]:

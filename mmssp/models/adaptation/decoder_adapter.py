@@ -25,11 +25,12 @@ from .choice import (
     Margins,
     choice_of,
     choose,
+    choose_by_itself,
     mixed,
     stored,
 )
 from .crops import RandomCrops
-from .judging import decoded, judge
+from .judging import decoded, judge, matched_with_itself
 from .labelled import Labelled, joined, parts
 from .later import later_parameters
 from .losses import decoder_loss
@@ -78,7 +79,9 @@ class DecoderAdapter(Adapter):
     weights are those by which they are segmented best by what the others teach. Where
     matching in the features as they were is clearly better, a class has no state.
 
-    A short budget has no time for that: decoder and matching then count the same.
+    A short budget has no time for that: decoder and matching then count the same. Nor can
+    a single image be set aside: where matching with itself finds the object well, the class
+    is matched as it was, and decoder and matching count the same elsewhere.
 
     Each class has logits of its own. The foreground of one class counts as background of
     the others; what else an image shows is known for the classes it was labelled for.
@@ -147,10 +150,20 @@ class DecoderAdapter(Adapter):
         kept = {n for n in shots if unjudged and before and before.get(n) == {}}
         if kept == set(shots):
             return {name: {} for name in shots}
+        names = list(shots)
+        for i, name in enumerate(names):
+            shown = [own for own in images if own.shows(i)]
+            if len(shown) == 1 and not known and name not in kept:
+                choices[name] = choose_by_itself(
+                    *matched_with_itself(model, shown[0], i)
+                )
+        if choices.keys() == set(names) and not any(
+            c.mixture for c in choices.values()
+        ):
+            return {name: {} for name in names}
         if folds:
-            choices, start = self._judged(
-                model, list(shots), images, folds, start, budget
-            )
+            judged, start = self._judged(model, names, images, folds, start, budget)
+            choices = judged | choices
         shares = None
         if known:
             shares = _shares(decoded(self, model, start, images))

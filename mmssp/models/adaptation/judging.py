@@ -87,6 +87,26 @@ def judge(
 
 
 @torch.no_grad()
+def matched_with_itself(
+    model: 'FewShotEncoderDecoder', own: Labelled, label: int
+) -> tuple[Tensor, Tensor]:
+    """Margins (H,W) of an image by its own state, and its mask of the class.
+
+    Args:
+        model: As it is.
+        own: An image.
+        label: The class.
+    """
+    own = windowed(own)
+    head = model.decode_head
+    features = model.encode(own.image[None])
+    state = head.combine([model.shot_state(features, own.masks[label][None])])
+    logits = head.match_state(head.prepare(features), state)['final']
+    found = margins(model.logits_at(logits, own.image.shape[-2:]))[0]
+    return found, own.masks[label]
+
+
+@torch.no_grad()
 def decoded(
     adapter: 'DecoderAdapter',
     model: 'FewShotEncoderDecoder',
