@@ -324,7 +324,10 @@ def canvas(image: np.ndarray, region: np.ndarray | None = None) -> dict:
 
 def _told(name: str, learned: Adapted) -> str:
     """What was learned of a class, as a sentence."""
-    return f'{name}: learned for {learned.seconds:.0f} s; {learned.decided}.'
+    done = f'learned for {learned.seconds:.0f} s'
+    if not learned.iterations:
+        done = 'nothing had to be learned'
+    return f'{name}: {done}; {learned.decided}.'
 
 
 def score_table(query: str, result) -> str:

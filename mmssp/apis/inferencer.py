@@ -357,7 +357,7 @@ class FewShotInferencer:
         self._supports = loaded
 
     @torch.no_grad()
-    def load_learned(self, path: str | os.PathLike[str]) -> None:
+    def load_learned(self, path: str | os.PathLike[str]) -> tuple[str, ...]:
         """Take what was learned of classes from a file of :meth:`save_support`.
 
         The present support images stay, so that :meth:`adapt` goes on from there.
@@ -365,11 +365,14 @@ class FewShotInferencer:
         Args:
             path: The file; of its classes those count that have support images now.
 
+        Returns:
+            The classes of which something was learned, or found to be no use; none where
+            one labelled image was found well as it was.
+
         Raises:
             FileNotFoundError: No such file.
             ValueError: It is no support bank, or was made with another model or at
-                another size, or nothing in it was learned of the present classes.
-                Nothing has changed then.
+                another size. Nothing has changed then.
         """
         other = self.fork()
         other.load_support(path)
@@ -379,13 +382,10 @@ class FewShotInferencer:
             if support.shots and name in other._supports
             if (state := other._supports[name].learned) is not None
         }
-        if not learned:
-            raise ValueError(
-                f'{path}: nothing was learned of {", ".join(self.names) or "any class"}'
-            )
         self._supports.update(
             {n: self._support(self._supports[n].shots, s) for n, s in learned.items()}
         )
+        return tuple(learned)
 
     def adapt(
         self,
@@ -399,7 +399,9 @@ class FewShotInferencer:
         What is learned belongs to the supports: it is saved with them, and gone when they
         are set anew. After :meth:`add_support`, learning goes on from what was learned,
         and some seconds will do. Of a class that was found to be matched better as it
-        was, only a longer time judges anew. The model's own parameters stay as they are.
+        was, only a longer time judges anew. A class that one image shows, and that is
+        found well with it, needs no learning, and no time. The model's own parameters
+        stay as they are.
 
         Ctrl-C ends it early, with what there is by then.
 
@@ -443,9 +445,11 @@ class FewShotInferencer:
         budget = Budget(None if iterations else seconds, iterations)
         with watched(budget, progress):
             states = adapt(self.adapter, self.model, shots, budget, before)
-        # that nothing of use can be learned takes time to tell, now or before
+        # that a class is matched better as it was takes time and two images to tell
         known = (
-            {n for n, s in before.items() if not s} if budget.is_short else {*states}
+            {n for n, s in before.items() if not s}
+            if budget.is_short
+            else {n for n, own in shots.items() if _shown(own) > 1}
         )
         with torch.no_grad():
             self._supports = {
@@ -623,6 +627,11 @@ class FewShotInferencer:
     def _check_some(self) -> None:
         if not self._supports:
             raise ValueError('no support yet: call set_support or load_support first')
+
+
+def _shown(shots: Sequence[Shot]) -> int:
+    """How many of them show the object."""
+    return sum(bool((shot.mask == 1).any()) for shot in shots)
 
 
 def _as_list(value: Any) -> list[Any]:

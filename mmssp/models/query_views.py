@@ -95,12 +95,10 @@ def merged_logits(
         size: (H, W) of the query.
 
     Returns:
-        Those of :data:`MERGED` that there are.
+        Of the same kinds.
     """
     return {
-        kind: views.merged([own[kind] for own in logits], size)
-        for kind in MERGED
-        if kind in logits[0]
+        kind: views.merged([own[kind] for own in logits], size) for kind in logits[0]
     }
 
 

@@ -129,7 +129,7 @@ def test_what_was_learned_is_gone_on_with_from_a_file(inferencer, tmp_path):
     inferencer.save_support(tmp_path / 'learned.bank')
     other = inferencer.fork()
     show(other, shots=3)
-    other.load_learned(tmp_path / 'learned.bank')
+    assert other.load_learned(tmp_path / 'learned.bank') == ('red',)
     assert np.array_equal(other.predict(image).probabilities, expected.probabilities)
     # unlike after load_support, the images are at hand
     other.add_support(*scene(5), 'red')
@@ -138,9 +138,26 @@ def test_what_was_learned_is_gone_on_with_from_a_file(inferencer, tmp_path):
     # nothing of it is about another class
     show(another := inferencer.fork(), 'blue')
     before = another.predict(image).probabilities
-    with pytest.raises(ValueError, match='nothing was learned of blue'):
-        another.load_learned(tmp_path / 'learned.bank')
+    assert another.load_learned(tmp_path / 'learned.bank') == ()
     assert np.array_equal(another.predict(image).probabilities, before)
+
+
+def test_one_image_that_is_found_well_leaves_all_open(inferencer, tmp_path):
+    """Nothing was judged, so that more images are learned from, in a short time too."""
+    show(inferencer, shots=1)
+    image, truth = scene(9)
+    as_it_is = inferencer.predict(image).probabilities
+    assert iou(inferencer.predict(scene(0)[0]).mask == 1, scene(0)[1] == 1) > 0.4
+    learned = inferencer.adapt(iterations=200, progress=False)['red']
+    assert (learned.iterations, learned.decided) == (0, 'by matching as it is')
+    assert np.array_equal(inferencer.predict(image).probabilities, as_it_is)
+    inferencer.save_support(tmp_path / 'red.bank')
+    show(other := inferencer.fork(), shots=2)
+    assert other.load_learned(tmp_path / 'red.bank') == ()
+    inferencer.add_support(*scene(1), 'red')
+    learned = inferencer.adapt(iterations=50, progress=False)['red']
+    assert learned.iterations == 50
+    assert iou(inferencer.predict(image).mask == 1, truth == 1) > 0.7
 
 
 def test_a_class_that_is_better_as_it_was_is_not_touched_by_a_short_time(

@@ -35,7 +35,7 @@ def test_the_mean_is_that_of_all_views():
     maps = torch.rand(2, 1, 2, 5, 6)
     expected = (maps[0] + maps[1].flip(-1)) / 2
     assert torch.allclose(views.merged(list(maps), (5, 6)), expected)
-    kinds = [dict(baseline=m, stage1=m, final=2 * m) for m in maps]
+    kinds = [dict(baseline=m, final=2 * m) for m in maps]
     found = merged_logits(views, kinds, (5, 6))
     assert list(found) == ['baseline', 'final']
     assert torch.allclose(found['final'], 2 * expected)

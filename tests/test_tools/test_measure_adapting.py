@@ -29,7 +29,7 @@ def test_each_class_is_measured_before_and_after(tool, tmp_path, capsys):
     config.write_text(SMALL_MODEL + CONFIG.format(root=write_voc(tmp_path / 'voc')))
     code = exit_code(
         ANALYSIS / 'measure_adapting.py',
-        *(config, '--model', config, '--shots', '1', '--seconds', '0.2'),
+        *(config, '--model', config, '--shots', '2', '--seconds', '0.2'),
         *('--classes', 'aeroplane', 'bird', '--queries', '2'),
         *('--correct', '0.2', '--json', tmp_path / 'rows.json'),
     )

@@ -47,12 +47,20 @@ class Fake(FakeInferencer):
 
     model_fingerprint = 'of the fake'
 
-    def load_learned(self, path) -> None:
+    iterations = 7
+
+    def load_learned(self, path) -> tuple[str, ...]:
+        if not self.iterations:
+            return ()
         self.went_on_from = Path(path).read_text()
+        return self.names
 
     def adapt(self, seconds) -> dict[str, Adapted]:
         self.seconds = seconds
-        return {name: Adapted(7, seconds, 'decoder', 0.5) for name in self.names}
+        return {
+            name: Adapted(self.iterations, seconds, 'decoder', 0.5)
+            for name in self.names
+        }
 
 
 @pytest.fixture
@@ -297,6 +305,19 @@ def test_learning_goes_on_where_the_support_has_grown(folders, fake, predict):
     code, _, errors = predict('--adapt')
     assert code == 1
     assert 'support was 2 (' in errors and '--overwrite' in errors
+
+
+def test_where_nothing_was_learned_a_grown_support_is_learned_from(
+    folders, fake, predict, monkeypatch
+):
+    monkeypatch.setattr(Fake, 'iterations', 0)
+    code, printed, _ = predict('--adapt')
+    assert code == 0
+    assert 'red: nothing had to be learned; by decoder' in printed
+    add_labelled(folders)
+    assert predict('--adapt')[0] == 0
+    assert fake[1].seconds == 60
+    assert not hasattr(fake[1], 'went_on_from')
 
 
 def test_a_tilde_is_the_home_in_every_path(folders, fake, predict, monkeypatch):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 USUAL, GOING_ON = 60.0, 10.0
 """Seconds, where none are given, of learning from the start and from what was learned."""
+NOTHING = 'nothing had to be learned'
 
 
 def learn(
@@ -63,15 +64,12 @@ def _learn(
     inferencer: 'FewShotInferencer', seconds: float | None, earlier: Path | None
 ) -> None:
     more, usual = '', USUAL
-    if earlier is not None:
-        inferencer.load_learned(earlier)
+    if earlier is not None and inferencer.load_learned(earlier):
         more, usual = ' more', GOING_ON
     learned = inferencer.adapt(usual if seconds is None else seconds)
     for name, own in learned.items():
-        print(
-            f'{name}: {own.iterations}{more} iterations in {own.seconds:.0f} s; '
-            f'{own.decided}'
-        )
+        done = f'{own.iterations}{more} iterations in {own.seconds:.0f} s'
+        print(f'{name}: {done if own.iterations else NOTHING}; {own.decided}')
 
 
 def _earlier(

@@ -34,7 +34,9 @@ from .episode_plan import Waiting, plan_visits, share, support_keys
 from .image_views import ImageViews, Visit
 
 AT_ONCE = 128 * 2**20
-"""Bytes of a query's features, once for each episode that a GPU matches at once."""
+"""Bytes of the episodes that a GPU matches at once: of features, logits and masks."""
+PIXEL_BYTES = 24
+"""Of an episode at a size: logits of two labels, as they are and resized, and a mask."""
 ONE_BY_ONE = ('cpu',)
 """Devices that gain nothing from several at once."""
 FREE_SHARE = 0.25
@@ -389,7 +391,10 @@ class _Episodes:
         """A query's episodes, as many together as are matched at once."""
         if self.device.type in ONE_BY_ONE:
             return [(item,) for item in query.items]
-        count = max(1, AT_ONCE // max(own.nbytes for own in query.features))
+        scored = next(iter(query.truths.values())).numel()
+        pixels = scored + sum(height * width for height, width in query.sizes)
+        each = sum(own.nbytes for own in query.features) + PIXEL_BYTES * pixels
+        count = max(1, AT_ONCE // each)
         return [
             query.items[start : start + count]
             for start in range(0, len(query.items), count)

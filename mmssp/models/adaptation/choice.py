@@ -17,8 +17,8 @@ which matching does not suffer from."""
 UNTAUGHT = 0.15
 """IoU of a mixture below which the decoder has learned nothing of use to other images."""
 FINDS_ITSELF = 0.4
-"""IoU of the only labelled image, matched with itself, above which a class is matched as it
-was: what one image teaches a decoder serves such objects worse in other images."""
+"""IoU of the labelled images, matched with the only one that shows a class, above which the
+class is matched as it was: what one image teaches serves such objects worse in others."""
 LEAST = 0.03
 """IoU below which nothing can be said, and matching stays as it is."""
 MATCHED = 0.7
@@ -110,14 +110,14 @@ def choose(found: Sequence[Margins]) -> Choice:
     return Choice(MATCHING, tuned)
 
 
-def choose_by_itself(margin: Tensor, truth: Tensor) -> Choice:
+def choose_by_one(margins: Sequence[Tensor], truths: Sequence[Tensor]) -> Choice:
     """What decides a class that one image shows, so that nothing can be set aside.
 
     Args:
-        margin: (H,W) of the image, matched in the features as they were with itself.
-        truth: (H,W) uint8 in {0, 1, 255}.
+        margins: (H,W) each, of images matched with that one in features as they were.
+        truths: (H,W) uint8 in {0, 1, 255} each.
     """
-    found = _iou([margin], [truth]) > FINDS_ITSELF
+    found = _iou(margins, truths) > FINDS_ITSELF
     return Choice(None if found else USUAL, None)
 
 

@@ -25,12 +25,12 @@ from .choice import (
     Margins,
     choice_of,
     choose,
-    choose_by_itself,
+    choose_by_one,
     mixed,
     stored,
 )
 from .crops import RandomCrops
-from .judging import decoded, judge, matched_with_itself
+from .judging import decoded, judge, matched_with
 from .labelled import Labelled, joined, parts
 from .later import later_parameters
 from .losses import decoder_loss
@@ -80,8 +80,9 @@ class DecoderAdapter(Adapter):
     matching in the features as they were is clearly better, a class has no state.
 
     A short budget has no time for that: decoder and matching then count the same. Nor can
-    a single image be set aside: where matching with itself finds the object well, the class
-    is matched as it was, and decoder and matching count the same elsewhere.
+    the only image of a class be set aside: where matching with it finds the object well, in
+    itself and not in images without it, the class is matched as it was, and decoder and
+    matching count the same elsewhere.
 
     Each class has logits of its own. The foreground of one class counts as background of
     the others; what else an image shows is known for the classes it was labelled for.
@@ -148,18 +149,14 @@ class DecoderAdapter(Adapter):
         unjudged = bool(known) or budget.is_short
         folds = [] if unjudged else parts(images, FOLDS)
         kept = {n for n in shots if unjudged and before and before.get(n) == {}}
-        if kept == set(shots):
-            return {name: {} for name in shots}
         names = list(shots)
         for i, name in enumerate(names):
             shown = [own for own in images if own.shows(i)]
-            if len(shown) == 1 and not known and name not in kept:
-                choices[name] = choose_by_itself(
-                    *matched_with_itself(model, shown[0], i)
-                )
-        if choices.keys() == set(names) and not any(
-            c.mixture for c in choices.values()
-        ):
+            if len(shown) == 1 and name not in kept and name not in known:
+                about = [own for own in images if own.knows(i)]
+                choices[name] = choose_by_one(*matched_with(model, shown[0], about, i))
+        unlearned = {name for name, own in choices.items() if own.mixture is None}
+        if kept | unlearned == set(names):
             return {name: {} for name in names}
         if folds:
             judged, start = self._judged(model, names, images, folds, start, budget)

@@ -87,23 +87,36 @@ def judge(
 
 
 @torch.no_grad()
-def matched_with_itself(
-    model: 'FewShotEncoderDecoder', own: Labelled, label: int
-) -> tuple[Tensor, Tensor]:
-    """Margins (H,W) of an image by its own state, and its mask of the class.
+def matched_with(
+    model: 'FewShotEncoderDecoder',
+    one: Labelled,
+    images: Sequence[Labelled],
+    label: int,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Images by the state of one of them.
 
     Args:
         model: As it is.
-        own: An image.
+        one: Shows the class.
+        images: Of which something is known of it.
         label: The class.
+
+    Returns:
+        Margins (H,W) of each, and its mask.
     """
-    own = windowed(own)
     head = model.decode_head
-    features = model.encode(own.image[None])
-    state = head.combine([model.shot_state(features, own.masks[label][None])])
-    logits = head.match_state(head.prepare(features), state)['final']
-    found = margins(model.logits_at(logits, own.image.shape[-2:]))[0]
-    return found, own.masks[label]
+    one, *images = (
+        windowed(own._replace(masks=own.masks[label : label + 1]))
+        for own in (one, *images)
+    )
+    shot = model.shot_state(model.encode(one.image[None]), one.masks)
+    state = head.combine([shot])
+    found = []
+    for own in images:
+        features = model.encode(own.image[None])
+        logits = head.match_state(head.prepare(features), state)['final']
+        found.append(margins(model.logits_at(logits, own.image.shape[-2:]))[0])
+    return found, [own.masks[0] for own in images]
 
 
 @torch.no_grad()

@@ -70,13 +70,13 @@ def test_it_finds_what_five_images_show(model):
 
 
 def thin(seed: int) -> Shot:
-    """A bright line, thinner than the cells that are matched, of stride 16."""
+    """A green line, thinner than the cells that are matched, of stride 16."""
     rng = np.random.default_rng(seed)
     image = rng.normal(0, 0.3, (3, *SIZE)).astype(np.float32)
     mask = np.zeros(SIZE, np.uint8)
     y = 4 * rng.integers(0, SIZE[0] // 4)
     mask[y : y + 4, 8:88] = 1
-    image[0][mask == 1] += 2
+    image[1][mask == 1] += 2
     return Shot(torch.from_numpy(image), torch.from_numpy(mask))
 
 
@@ -97,17 +97,32 @@ def test_one_image_that_finds_itself_is_matched_as_it_is_at_once(model):
 
 
 def test_of_several_classes_one_may_find_itself(model):
-    """Others are learned beside it; with a second image both are judged by the other."""
+    """Others are learned beside it, and in whatever order they come."""
     adapter = DecoderAdapter(**QUICK)
     shots = dict(red=[scene(0)], thin=[thin(1)])
     states = adapt(adapter, model, shots, Budget(iterations=200))
     assert states['red'] == {}
     assert iou(model, adapter, states['thin'], shots['thin'], thin(9)) > 0.45
-    shots['red'].append(scene(2))
-    told = adapter.described(
-        adapt(adapter, model, shots, Budget(iterations=200), before=states)['red']
-    )
-    assert told['choice']
+    # a class that comes later
+    first = dict(thin=shots['thin'])
+    before = adapt(adapter, model, first, Budget(iterations=100))
+    budget = Budget(iterations=20)
+    later = adapt(adapter, model, first | shots, budget, before)
+    assert later['red'] == {} != later['thin']
+    # and one that was known to need nothing beside one that turns out so
+    budget = Budget(iterations=20)
+    both = dict(red=[scene(0)], green=[scene(3, 1)])
+    known = adapt(adapter, model, both, budget, before=dict(red={}))
+    assert known == dict(red={}, green={})
+    assert not budget.iterations_done
+
+
+def test_one_image_that_finds_itself_in_others_without_it_is_learned(model):
+    """What looks like the object, and is not, is told by images without it."""
+    adapter, budget = DecoderAdapter(**QUICK), Budget(iterations=30)
+    without = [Shot(scene(i).image, 0 * scene(i).mask) for i in range(1, 4)]
+    adapt(adapter, model, dict(red=[scene(0), *without]), budget)
+    assert budget.iterations_done == 30
 
 
 def test_iterations_give_the_same_again_and_another_seed_does_not(model):
@@ -217,14 +232,15 @@ def test_what_was_judged_better_as_it_was_stays_where_nothing_is_judged(model):
     assert again['red']
 
 
-def test_learning_that_diverges_falls_back_and_says_so(model, caplog):
+def test_learning_that_diverges_falls_back(model):
     adapter = DecoderAdapter(**QUICK)
     image = scene(0).image.clone()
     image[0, 0, 0] = torch.inf
-    states = adapt(
-        adapter, model, dict(red=[Shot(image, scene(0).mask)]), Budget(iterations=40)
-    )
+    budget = Budget(iterations=40)
+    shots = [Shot(image, scene(0).mask), scene(1)]
+    states = adapt(adapter, model, dict(red=shots), budget)
     assert states == dict(red={})
+    assert budget.iterations_done
     assert adapter.described({})['choice'] == 'matching as it is'
 
 

@@ -339,8 +339,9 @@ def test_it_learns_from_supports_and_the_model_stays(tmp_path):
     config = segmentor_config(tiny('dinov2', out_indices=(1, 3)))
     own = inferencer(config, tmp_path)
     before = own.model_fingerprint
-    own.set_support(*scene(0), name='red')
-    own.adapt(iterations=2, progress=False)
+    images, masks = zip(scene(0), scene(2), strict=True)
+    own.set_support(list(images), list(masks), name='red')
+    assert own.adapt(iterations=2, progress=False)['red'].iterations == 2
     assert own.predict(scene(1)[0]).mask.shape == (97, 131)
     assert own.model_fingerprint == before
 

@@ -1,6 +1,7 @@
 """Whole tests by mmengine's runner, in silence, timed."""
 
 import contextlib
+import gc
 import io
 import itertools
 import json
@@ -104,6 +105,7 @@ def run_test(
     runner.model.to(setup.device)
     on_gpu = setup.device == 'cuda'
     if on_gpu:
+        gc.collect()  # what an earlier test left
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
     # the loop sees to the precision itself
