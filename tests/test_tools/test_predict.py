@@ -450,6 +450,7 @@ def test_two_processes_leave_the_files_of_one(folders):
 def test_two_processes_learn_once(folders):
     """The first learns, the second takes what it learned; called again, neither does."""
     pytest.importorskip('efficientnet_lite_pytorch')
+    add_labelled(folders)
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
