@@ -1,27 +1,13 @@
 # DINOv2 ViT-B/14 (Apache-2.0), frozen: matching alone, or what a config unfreezes.
+_base_ = './ssp_dinov2-s.py'
 model = dict(
-    type='FewShotEncoderDecoder',
-    data_preprocessor=dict(
-        type='FewShotDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-    ),
-    size_divisor=14,
     backbone=dict(
-        type='HFBackbone',
         weights='facebook/dinov2-base',
         revision='f9e44c814b77203eaa57a6bdbbd535f21ede1415',
         config=dict(
-            model_type='dinov2',
             hidden_size=768,
             num_attention_heads=12,
-            num_hidden_layers=12,
-            image_size=518,
         ),
-        out_indices=(12,),
     ),
-    decode_head=dict(type='SSPHead', in_channels=768, in_index=0, refine=True),
-    train_cfg=dict(),
-    test_cfg=dict(mode='whole'),
+    decode_head=dict(in_channels=768),
 )
