@@ -324,10 +324,7 @@ def canvas(image: np.ndarray, region: np.ndarray | None = None) -> dict:
 
 def _told(name: str, learned: Adapted) -> str:
     """What was learned of a class, as a sentence."""
-    done = f'learned for {learned.seconds:.0f} s'
-    if not learned.iterations:
-        done = 'nothing had to be learned'
-    return f'{name}: {done}; {learned.decided}.'
+    return f'{name}: {learned.told(f"learned for {learned.seconds:.0f} s")}.'
 
 
 def score_table(query: str, result) -> str:

@@ -32,6 +32,16 @@ class Adapted:
     choice: str
     expected_iou: float | None
 
+    def told(self, done: str) -> str:
+        """What was done and what decides, for people.
+
+        Args:
+            done: Of learning, in words, where there was any.
+        """
+        if not self.iterations:
+            done = 'nothing had to be learned'
+        return f'{done}; {self.decided}'
+
     @property
     def decided(self) -> str:
         """What decides and how well, for people."""

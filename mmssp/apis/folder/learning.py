@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 USUAL, GOING_ON = 60.0, 10.0
 """Seconds, where none are given, of learning from the start and from what was learned."""
-NOTHING = 'nothing had to be learned'
 
 
 def learn(
@@ -69,7 +68,7 @@ def _learn(
     learned = inferencer.adapt(usual if seconds is None else seconds)
     for name, own in learned.items():
         done = f'{own.iterations}{more} iterations in {own.seconds:.0f} s'
-        print(f'{name}: {done if own.iterations else NOTHING}; {own.decided}')
+        print(f'{name}: {own.told(done)}')
 
 
 def _earlier(

@@ -26,6 +26,7 @@ from ...evaluation.departures import (
 )
 from ...models.adaptation import Adapter
 from ...models.decode_heads.matching_head import MatchingHead, State
+from ...models.memories.support_memory import joined_states
 from ...models.segmentors import FewShotEncoderDecoder
 from ...utils.memory import free_memory, processes_sharing
 from ...utils.precision import autocast_dtype
@@ -414,14 +415,11 @@ class _Episodes:
         several = [own if number == 1 else head.expand(own, number) for own in queries]
         alike = all(_shapes(own) == _shapes(supports[0]) for own in supports)
         if alike and all(own is not None for own in several):
-            state = {
-                name: torch.cat([own[name] for own in supports]) for name in supports[0]
-            }
+            state = joined_states(supports)
             return [head.match_state(own, state) for own in several]
-        each = [[head.match_state(own, s) for s in supports] for own in queries]
         return [
-            {name: torch.cat([one[name] for one in own]) for name in own[0]}
-            for own in each
+            joined_states([head.match_state(own, state) for state in supports])
+            for own in queries
         ]
 
     def _support(self, episode: Episode) -> State:

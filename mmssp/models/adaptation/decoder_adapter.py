@@ -30,7 +30,7 @@ from .choice import (
     stored,
 )
 from .crops import RandomCrops
-from .judging import decoded, judge, matched_with
+from .judging import decoded, judge, matched_with_one
 from .labelled import Labelled, joined, parts
 from .later import later_parameters
 from .losses import decoder_loss
@@ -151,10 +151,10 @@ class DecoderAdapter(Adapter):
         kept = {n for n in shots if unjudged and before and before.get(n) == {}}
         names = list(shots)
         for i, name in enumerate(names):
-            shown = [own for own in images if own.shows(i)]
-            if len(shown) == 1 and name not in kept and name not in known:
+            once = sum(own.shows(i) for own in images) == 1
+            if once and name not in kept and name not in known:
                 about = [own for own in images if own.knows(i)]
-                choices[name] = choose_by_one(*matched_with(model, shown[0], about, i))
+                choices[name] = choose_by_one(*matched_with_one(model, about, i))
         unlearned = {name for name, own in choices.items() if own.mixture is None}
         if kept | unlearned == set(names):
             return {name: {} for name in names}

@@ -87,17 +87,15 @@ def judge(
 
 
 @torch.no_grad()
-def matched_with(
+def matched_with_one(
     model: 'FewShotEncoderDecoder',
-    one: Labelled,
     images: Sequence[Labelled],
     label: int,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Images by the state of one of them.
+    """Images by the state of the only one of them that shows a class.
 
     Args:
         model: As it is.
-        one: Shows the class.
         images: Of which something is known of it.
         label: The class.
 
@@ -105,18 +103,22 @@ def matched_with(
         Margins (H,W) of each, and its mask.
     """
     head = model.decode_head
-    one, *images = (
-        windowed(own._replace(masks=own.masks[label : label + 1]))
-        for own in (one, *images)
+    seen = [
+        windowed(own._replace(masks=own.masks[label : label + 1])) for own in images
+    ]
+    encoded = [model.encode(own.image[None]) for own in seen]
+    state = head.combine(
+        [
+            model.shot_state(features, own.masks)
+            for whole, own, features in zip(images, seen, encoded, strict=True)
+            if whole.shows(label)
+        ]
     )
-    shot = model.shot_state(model.encode(one.image[None]), one.masks)
-    state = head.combine([shot])
     found = []
-    for own in images:
-        features = model.encode(own.image[None])
+    for own, features in zip(seen, encoded, strict=True):
         logits = head.match_state(head.prepare(features), state)['final']
         found.append(margins(model.logits_at(logits, own.image.shape[-2:]))[0])
-    return found, [own.masks[0] for own in images]
+    return found, [own.masks[0] for own in seen]
 
 
 @torch.no_grad()

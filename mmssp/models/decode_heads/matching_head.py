@@ -16,6 +16,7 @@ from ...utils.checks import flag, number, whole_number
 from ..losses.pixel_mean import PixelMean, class_counts, cross_entropy
 from ..losses.self_matching_loss import FeatureLoss, SelfMatchingLoss
 from ..memories.support_memory import State as State
+from ..memories.support_memory import joined_states, mean_state
 from ..positional_debiasing import Encoder
 from ..prototypes import repeated
 
@@ -222,10 +223,7 @@ class MatchingHead(BaseDecodeHead, ABC):
         Returns:
             Tensors (B,…); here their mean.
         """
-        return {
-            name: torch.stack([shot[name] for shot in shots]).mean(0)
-            for name in shots[0]
-        }
+        return mean_state(shots)
 
     @full_precision
     def prepare(self, query_features: Tensor) -> Any:
@@ -380,7 +378,7 @@ class MatchingHead(BaseDecodeHead, ABC):
                 query_features.split(1), support_features, support_mask, strict=True
             )
         ]
-        return {name: torch.cat([logits[name] for logits in each]) for name in each[0]}
+        return joined_states(each)
 
     def forward(
         self,

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Literal
 
-import torch
 from mmengine.logging import print_log
 from mmseg.registry import MODELS
 from torch import Tensor
@@ -13,6 +12,7 @@ from torch import Tensor
 from .. import self_support
 from ..losses.pixel_mean import cross_entropy
 from ..memories import Recalled
+from ..memories.support_memory import joined_states
 from ..prototypes import unit
 from ..self_support import PreparedQuery, SelfSupportOptions
 from .baseline_head import BaselineHead
@@ -131,7 +131,7 @@ class SSPHead(BaselineHead):
             )
             for i in range(len(query))
         ]
-        return {name: torch.cat([logits[name] for logits in each]) for name in each[0]}
+        return joined_states(each)
 
     @full_precision
     def explain(self, query: Any, state: State) -> dict[str, Tensor]:

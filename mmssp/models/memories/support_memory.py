@@ -11,6 +11,18 @@ State = dict[str, Tensor]
 """Tensors by name: all that is kept of one shot, or of several."""
 
 
+def joined_states(states: Sequence[State]) -> State:
+    """States, or logits by name, of some episodes each (B_i,…) as of all of them (B,…)."""
+    return {name: torch.cat([own[name] for own in states]) for name in states[0]}
+
+
+def mean_state(states: Sequence[State]) -> State:
+    """The mean, name by name, of states of one shape."""
+    return {
+        name: torch.stack([own[name] for own in states]).mean(0) for name in states[0]
+    }
+
+
 class Recalled(NamedTuple):
     """What a query is compared with.
 
@@ -56,10 +68,7 @@ class SupportMemory(ABC):
         Returns:
             Tensors (B,…).
         """
-        return {
-            name: torch.stack([shot[name] for shot in shots]).mean(0)
-            for name in shots[0]
-        }
+        return mean_state(shots)
 
     @abstractmethod
     def recall(self, query: Tensor, state: State) -> Recalled:
