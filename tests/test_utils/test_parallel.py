@@ -86,6 +86,7 @@ class Terminal(io.StringIO):
 def test_a_terminal_gets_a_bar_on_stderr(monkeypatch, capsys, workers):
     terminal = Terminal()
     monkeypatch.setattr(sys, 'stderr', terminal)
+    monkeypatch.setenv('TERM', 'xterm')  # the tests may run in one that draws nothing
     parallel_map(square, TASKS, workers, description='Squares')
     assert terminal.getvalue().startswith('Squares')
     assert '100/100' in terminal.getvalue()
