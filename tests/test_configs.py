@@ -19,7 +19,7 @@ CONFIGS = sorted((Path(__file__).parents[1] / 'configs').glob('*.py'))
 HF_MODELS = [
     path
     for path in sorted((CONFIGS[0].parent / '_base_' / 'models').glob('*.py'))
-    if "'HFBackbone'" in path.read_text(encoding='utf-8')
+    if Config.fromfile(path).model.backbone.type == 'HFBackbone'
 ]
 LARGE = tuple(f'ssp_{name}-{size}_' for name in ('dinov2', 'dinov3') for size in 'bl')
 EVERY_FILE = sorted((Path(__file__).parents[1] / 'configs').rglob('*.py'))
