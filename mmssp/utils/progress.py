@@ -105,6 +105,14 @@ class ProgressLines:
         self.write(', '.join([*parts, more] if more else parts))
 
 
+def redrawn() -> bool:
+    """Whether stderr is a terminal on which a line can be drawn again, for a bar.
+
+    One that calls itself dumb cannot: a bar would stay unseen there.
+    """
+    return sys.stderr.isatty() and Console(file=sys.stderr).is_interactive
+
+
 @contextmanager
 def shown_progress(
     name: str, total: int, done: float = 0, progress: bool | None = None
@@ -115,15 +123,15 @@ def shown_progress(
         name: What goes on.
         total: All that there is to do.
         done: Of that, before now.
-        progress: False shows nothing; True a bar, whatever stderr is; None a bar on
-            terminals, and lines elsewhere (:class:`ProgressLines`).
+        progress: False shows nothing; True a bar, whatever stderr is; None a bar where
+            one can be drawn, and lines elsewhere (:class:`ProgressLines`).
 
     Yields:
         What is to be called with the number that is done.
     """
     if progress is False:
         yield _untold
-    elif progress or sys.stderr.isatty():
+    elif progress or redrawn():
         with progress_bar(Console(stderr=True), transient=True) as bar:
             task = bar.add_task(name, total=total, completed=int(done))
 

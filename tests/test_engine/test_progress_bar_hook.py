@@ -11,6 +11,7 @@ import pytest
 from mmseg.registry import HOOKS
 
 from mmssp.engine.hooks import progress_bar_hook as module
+from mmssp.utils import progress
 from mmssp.utils.progress import ProgressLines
 
 
@@ -48,7 +49,9 @@ def streams(terminal, monkeypatch):
     """What the hook takes for ``sys``, both streams on one terminal of 80 columns."""
     monkeypatch.setenv('COLUMNS', '80')
     streams = SimpleNamespace(stdout=terminal, stderr=terminal)
-    monkeypatch.setattr(module, 'sys', streams)
+    monkeypatch.setenv('TERM', 'xterm')
+    for user in (module, progress):
+        monkeypatch.setattr(user, 'sys', streams)
     return streams
 
 
@@ -218,26 +221,26 @@ def train_slowly(hook, runner, now, count, seconds):
         runner.iter += 1
 
 
-def test_a_pipe_gets_a_line_after_some_seconds(piped, runner, capsys):
+def test_a_pipe_gets_a_line_after_some_seconds(piped, runner, streams):
     hook, now = piped
     hook.before_train(runner)
     train_slowly(hook, runner, now, 5, seconds=6)
-    assert capsys.readouterr().err.splitlines() == [
+    assert streams.stderr.getvalue().splitlines() == [
         'train: 2 of 10, 0:00:12 gone, about 0:00:48 left',
         'train: 4 of 10, 0:00:24 gone, about 0:00:36 left',
     ]
 
 
-def test_a_pipe_gets_no_line_while_there_are_log_lines(piped, runner, capsys):
+def test_a_pipe_gets_no_line_while_there_are_log_lines(piped, runner, streams):
     hook, now = piped
     hook.before_train(runner)
     for _ in range(5):
         runner.logger.warning('loss 1.0')
         train_slowly(hook, runner, now, 1, seconds=6)
-    assert capsys.readouterr().err == ''
+    assert streams.stderr.getvalue() == ''
 
 
-def test_a_pipe_is_told_of_validation_and_then_of_training(piped, runner, capsys):
+def test_a_pipe_is_told_of_validation_and_then_of_training(piped, runner, streams):
     hook, now = piped
     hook.before_train(runner)
     hook.before_val(runner)
@@ -245,7 +248,7 @@ def test_a_pipe_is_told_of_validation_and_then_of_training(piped, runner, capsys
     hook.after_val_iter(runner, 0, None, None)
     hook.after_val(runner)
     train_slowly(hook, runner, now, 1, seconds=10)
-    val, train = capsys.readouterr().err.splitlines()
+    val, train = streams.stderr.getvalue().splitlines()
     assert val.startswith('val: 1 of 3')
     assert val.endswith('mIoU 61.7')
     assert train.startswith('train: 1 of 10')

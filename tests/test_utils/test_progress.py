@@ -77,6 +77,25 @@ def test_a_bar_is_for_terminals_or_who_asks(monkeypatch, progress, shown):
     assert bool(log.getvalue()) is shown
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ('terminal', 'shown'), [('xterm', 'images ━'), ('dumb', 'images: 2 of 3, ')]
+)
+def test_a_terminal_that_cannot_redraw_gets_lines(monkeypatch, terminal, shown):
+    screen = Terminal()
+    monkeypatch.setattr(sys, 'stderr', screen)
+    monkeypatch.setenv('TERM', terminal)
+    monkeypatch.setattr('mmssp.utils.progress.QUIET_SECONDS', 0)
+    monkeypatch.setenv('NO_COLOR', '1')
+    with shown_progress('images', 3) as told:
+        told(2)
+    assert shown in screen.getvalue()
+
+
 def test_the_name_may_change(monkeypatch, capsys):
     monkeypatch.setattr('mmssp.utils.progress.QUIET_SECONDS', 0.0)
     with shown_progress('learning', 100, progress=None) as told:

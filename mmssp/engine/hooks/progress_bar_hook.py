@@ -13,7 +13,7 @@ from mmseg.registry import HOOKS
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from ...utils.progress import QUIET_SECONDS, ProgressLines, progress_bar
+from ...utils.progress import QUIET_SECONDS, ProgressLines, progress_bar, redrawn
 
 
 @HOOKS.register_module()
@@ -22,11 +22,11 @@ class ProgressBarHook(Hook):
 
     In validation and testing, also the mIoU of this process's episodes so far.
 
-    On the main process, on stderr, if that is a terminal; log files and pipes get a line
-    when nothing else has been logged for some seconds. Log lines, warnings and tracebacks
-    appear where the bar was, and the bar below them. A validation within a training has
-    the bar to itself, then the training's is back. Nothing is left of it in the
-    end, however that comes.
+    On the main process, on stderr, if that is a terminal; log files, pipes and dumb
+    terminals get a line when nothing else has been logged for some seconds. Log lines,
+    warnings and tracebacks appear where the bar was, and the bar below them. A validation
+    within a training has the bar to itself, then the training's is back. Nothing is left
+    of it in the end, however that comes.
 
     The columns are rich's, for their running estimate of the speed, which a resumed
     training needs. Its live display is not used: it cannot see mmengine's log lines,
@@ -115,7 +115,7 @@ class ProgressBarHook(Hook):
     def _start(self, runner: Runner, name: str, total: int, done: int = 0) -> None:
         if not is_main_process():
             return
-        if not (self.force or sys.stderr.isatty()):
+        if not (self.force or redrawn()):
             self._lines.append(ProgressLines(name, total, done, self.quiet_seconds))
             return
         if not self._bars:

@@ -2,7 +2,6 @@
 
 import argparse
 import platform
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from mmssp.runtime.checkpoints import (
 )
 from mmssp.runtime.config import load_config, set_episodes, set_protocol, set_runs
 from mmssp.utils.files import atomic_path, check_folder_writable
+from mmssp.utils.progress import shown_progress
 from mmssp.utils.quiet import quiet
 
 
@@ -117,9 +117,9 @@ def measured(
     print(
         f'{group[0]["column"]}: {len(rows)} rows, {len(dataset)} episodes', flush=True
     )
-    for i in measure(model, dataset, rows, store):
-        if sys.stderr.isatty():
-            print(f'\r{i + 1}/{len(dataset)}', end='', file=sys.stderr)
+    with shown_progress('episodes', len(dataset)) as told:
+        for i in measure(model, dataset, rows, store):
+            told(i + 1)
     return [
         dict(
             table=cell['table'],
