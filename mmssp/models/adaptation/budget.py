@@ -55,7 +55,6 @@ class Budget:
         self.stopped = False
         self.iterations_done = 0
         self._start = time.monotonic()
-        self._before = 0.0
 
     @property
     def is_short(self) -> bool:
@@ -69,34 +68,53 @@ class Budget:
         """Seconds since it was made."""
         return time.monotonic() - self._start
 
-    def steps(self, until: float, what: str) -> Iterator[float]:
+    def steps(
+        self, until: float, what: str, least: int = 0, latest: float = 1.0
+    ) -> Iterator[float]:
         """The iterations of a part of the work, one at least.
 
         Args:
             until: Share of the budget, in (0, 1], that is used when the part ends; it
                 begins where the part before ended.
             what: For the report.
+            least: Iterations without which the part goes on, on a slow machine.
+            latest: Share of the budget that is used when it ends all the same.
 
         Yields:
             How far the part is, in [0, 1).
         """
-        begin, self._before = self._before, until
-        done, first = 0, self.elapsed
+        first, done = self._used, 0
+        ends = [share * self._whole for share in (until, latest)]
+        if self.iterations is not None:
+            ends = [round(end) for end in ends]
         while not self.stopped or not done:
-            if self.iterations is not None:
-                last, first_one = (round(s * self.iterations) for s in (until, begin))
-                share = done / max(1, last - first_one)
-            else:
-                assert self.seconds is not None
-                length = until * self.seconds - first
-                share = (self.elapsed - first) / length if length > 0 else math.inf
+            share, at_most = (self._passed(first, end) for end in ends)
+            if least:
+                share = max(at_most, min(share, done / least))
             if share >= 1 and done:
                 break
             if self.report is not None:
-                self.report(begin + min(share, 1.0) * (until - begin), what)
+                self.report(min(self._used / self._whole, 1.0), what)
             yield min(share, 0.999)
             done += 1
             self.iterations_done += 1
+
+    @property
+    def _whole(self) -> float:
+        whole = self.seconds if self.iterations is None else self.iterations
+        assert whole is not None
+        return whole
+
+    @property
+    def _used(self) -> float:
+        return self.elapsed if self.iterations is None else self.iterations_done
+
+    def _passed(self, first: float, end: float) -> float:
+        """Share of what lies between two points that is used."""
+        length = end - first
+        if self.iterations is not None:
+            length = max(1, length)
+        return (self._used - first) / length if length > 0 else math.inf
 
 
 def _is_duration(seconds: object) -> bool:

@@ -47,6 +47,42 @@ def _slowly(steps, now):
         yield position
 
 
+@pytest.mark.parametrize(
+    ('seconds', 'parts'),
+    [
+        (1, [4, 4, 12]),  # fast enough: as without a least number
+        (2, [3, 3, 4]),  # the parts take what the last would have had
+        (4, [2, 1, 2]),  # too slow: they end all the same
+    ],
+)
+def test_a_part_goes_on_for_its_least_number(monkeypatch, seconds, parts):
+    now = [100.0]
+    monkeypatch.setattr('time.monotonic', lambda: now[0])
+    budget = Budget(seconds=20)
+    found = []
+    for until, latest in ((0.2, 0.3), (0.4, 0.6)):
+        positions = []
+        for position in budget.steps(until, '', 3, latest):
+            positions.append(position)
+            now[0] += seconds
+        assert positions == sorted(positions)
+        assert max(positions) < 1
+        found.append(len(positions))
+    for _ in budget.steps(1.0, ''):
+        now[0] += seconds
+    found.append(budget.iterations_done - sum(found))
+    assert found == parts
+
+
+def test_a_least_number_of_iterations_takes_from_what_follows():
+    budget = Budget(iterations=20)
+    parts = [
+        len(list(budget.steps(*part)))
+        for part in ((0.2, '', 6, 0.5), (0.4, '', 6, 0.5), (1.0, ''))
+    ]
+    assert parts == [6, 4, 10]
+
+
 def test_what_is_done_is_reported():
     told = []
     budget = Budget(iterations=4, report=lambda share, what: told.append((share, what)))
