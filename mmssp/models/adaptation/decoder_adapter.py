@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +52,8 @@ JUDGED_AFTER = 24
 """Iterations of each part below which nothing can be judged by it, as on a slow machine."""
 FOLD_SHARE = 0.4
 """Of the budget, for what judges the mixtures; learning starts from its mean."""
+MOST_FOR_FOLDS = 0.6
+"""The same, where fewer iterations would be too few to judge by."""
 WARM_UP = 0.1
 START = 0.04
 """Share of the highest learning rate at the very start."""
@@ -165,7 +167,7 @@ class DecoderAdapter(Adapter):
         if known:
             shares = _shares(decoded(self, model, start, images))
         learned = self._train(
-            model, images, start, budget, 1.0, 'learning', rng, shares
+            model, images, start, budget.steps(1.0, 'learning'), rng, shares
         )
         if learned is None:
             print_log(
@@ -205,11 +207,17 @@ class DecoderAdapter(Adapter):
         """Choices by what is learned without some images, and the mean of all that."""
         found: dict[str, list[Margins]] = {name: [] for name in names}
         members = []
+        enough = JUDGED_AFTER * len(folds)
+        hopeless = budget.iterations and MOST_FOR_FOLDS * budget.iterations < enough
+        least = 0 if hopeless else JUDGED_AFTER
         for k, fold in enumerate(folds):
             rest = [own for i, own in enumerate(images) if i not in fold]
-            until = FOLD_SHARE * (k + 1) / len(folds)
+            until, latest = (
+                share * (k + 1) / len(folds) for share in (FOLD_SHARE, MOST_FOR_FOLDS)
+            )
+            steps = budget.steps(until, 'judging', least, latest)
             rng = np.random.default_rng([self.seed, k])
-            member = self._train(model, rest, start, budget, until, 'judging', rng)
+            member = self._train(model, rest, start, steps, rng)
             if member is None:
                 continue
             members.append(member)
@@ -218,7 +226,7 @@ class DecoderAdapter(Adapter):
             ):
                 found[name].append(own)
         choices = {}
-        if budget.iterations_done >= JUDGED_AFTER * len(folds):
+        if budget.iterations_done >= enough:
             choices = {name: choose(own) for name, own in found.items()}
         return choices, _mean(members) if members else start
 
@@ -343,9 +351,7 @@ class DecoderAdapter(Adapter):
         model: 'FewShotEncoderDecoder',
         images: Sequence[Labelled],
         start: Parameters,
-        budget: Budget,
-        until: float,
-        what: str,
+        steps: Iterator[float],
         rng: np.random.Generator,
         shares: np.ndarray | None = None,
     ) -> Parameters | None:
@@ -363,7 +369,7 @@ class DecoderAdapter(Adapter):
         highest = [gentle * group['lr'] for group in groups]
         optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay)
         average = {n: v.detach().clone() for n, v in tuned.items()}
-        for position in budget.steps(until, what):
+        for position in steps:
             for group, lr in zip(optimizer.param_groups, highest, strict=True):
                 group['lr'] = lr * one_cycle(position)
             crops, masks = self.crops.draw(images, self.batch_size, rng, shares)

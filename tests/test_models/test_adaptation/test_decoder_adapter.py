@@ -66,7 +66,19 @@ def test_it_finds_what_five_images_show(model):
     assert iou(model, adapter, state, shots, scene(9)) > 0.8
     told = adapter.described(state)
     assert 0.5 < told['expected_iou'] <= 1
-    assert told['choice']
+    assert told['choice'].startswith('decoder')
+
+
+@pytest.mark.parametrize(('iterations', 'judged'), [(130, True), (110, False)])
+def test_a_smaller_budget_is_judged_for_a_larger_part_of_it(model, iterations, judged):
+    adapter, parts = DecoderAdapter(**QUICK), []
+    budget = Budget(
+        iterations=iterations, report=lambda share, what: parts.append(what)
+    )
+    state = adapt(adapter, model, dict(red=[scene(i) for i in range(3)]), budget)
+    assert (adapter.described(state['red'])['expected_iou'] is not None) is judged
+    assert parts.count('judging') == (72 if judged else 44)
+    assert len(parts) == iterations
 
 
 def thin(seed: int) -> Shot:
