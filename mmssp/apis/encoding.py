@@ -124,11 +124,7 @@ def encode_image(
         ValueError: If features of tiles do not fit together.
     """
     pixels = raw_pixels(image)[None]
-    of_part: Callable[[Tensor], Features] = model.encode if encode is None else encode
-
-    def encoded(part: Tensor) -> Features:
-        with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            return of_part(part)
+    encoded = _encoder(model, device, dtype, encode)
 
     def normalised(part: Tensor) -> Tensor:
         return model.data_preprocessor.normalise(part.to(device))
@@ -171,10 +167,25 @@ def encode_views(
     """
     pixels = raw_pixels(image)[None].to(device)
     views = model.query_views(model.data_preprocessor.normalise(pixels))
-    of_view: Callable[[Tensor], Features] = model.encode if encode is None else encode
-    with torch.autocast(device.type, dtype, enabled=dtype is not None):
-        features = [of_view(view) for view in views]
-    return [(view.shape[-2], view.shape[-1]) for view in views], features
+    encoded = _encoder(model, device, dtype, encode)
+    sizes = [(view.shape[-2], view.shape[-1]) for view in views]
+    return sizes, [encoded(view) for view in views]
+
+
+def _encoder(
+    model: FewShotEncoderDecoder,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    encode: Callable[[Tensor], Features] | None,
+) -> Callable[[Tensor], Features]:
+    """The model's own or another, under autocast if a dtype is given."""
+    of_part: Callable[[Tensor], Features] = model.encode if encode is None else encode
+
+    def encoded(part: Tensor) -> Features:
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            return of_part(part)
+
+    return encoded
 
 
 def raw_pixels(image: np.ndarray) -> Tensor:
