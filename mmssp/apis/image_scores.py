@@ -8,19 +8,19 @@ TOP_SHARE = 0.01
 """Of a query's pixels, those most like the class, that tell whether it is there."""
 
 
-def presence(first_guess: Tensor) -> float:
+def presence(margins: Tensor) -> float:
     """How sure it is that a class is in an image.
 
-    The mean probability of foreground, by the support's prototypes alone, of the pixels
-    most like the class. (By the final logits, self-support would find itself.)
+    The mean probability that it is there, by the support's prototypes alone, of the
+    pixels most like it. (By the final logits, self-support would find itself.)
 
     Args:
-        first_guess: Logits (1,2,h,w), background first.
+        margins: (1,h,w), from the head's ``presence_margins``.
 
     Returns:
         In [0, 1].
     """
-    probability = first_guess.softmax(1)[0, 1].flatten()
+    probability = margins.sigmoid().flatten()
     number = max(1, round(TOP_SHARE * len(probability)))
     return float(probability.topk(number).values.mean())
 

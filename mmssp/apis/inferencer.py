@@ -517,7 +517,14 @@ class FewShotInferencer:
                 [(own.logits['final'], own.seen) for own in found.values()],
                 image,
             ),
-            scores={name: presence(m.logits['baseline']) for name, m in found.items()},
+            scores={
+                name: presence(
+                    self.model.decode_head.presence_margins(
+                        own.logits['baseline'], self._supports[name].num_shown
+                    )
+                )
+                for name, own in found.items()
+            },
             threshold=threshold,
             presence_threshold=self.presence_threshold,
             _explain=partial(matcher.explain, image, dict(self._supports)),
@@ -618,7 +625,8 @@ class FewShotInferencer:
         self, shots: Sequence[SupportShot], learned: State | None = None
     ) -> Support:
         state = self._matcher.combined(shots, learned or {})
-        return Support(state, len(shots), tuple(shots), learned)
+        shown = sum(shot.shows for shot in shots)
+        return Support(state, len(shots), shown, tuple(shots), learned)
 
     def _check_name(self, name: str) -> None:
         if name not in self._supports:

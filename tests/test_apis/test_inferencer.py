@@ -179,6 +179,23 @@ def test_presence_tells_there_from_not_there(inferencer):
     assert there > absent
 
 
+def test_images_without_the_object_are_no_shots_to_judge_presence_by(
+    inferencer, tmp_path
+):
+    inferencer.model.decode_head.presence_offset = 0.3
+    set_red(inferencer)
+    image = scene('red', seed=7)[0]
+    score = inferencer.predict(image).scores['red']
+    inferencer.add_support(scene('blue', seed=8)[0], None, 'red')
+    assert inferencer.predict(image).scores['red'] == score
+    inferencer.save_support(tmp_path / 'red.bank')
+    inferencer.load_support(tmp_path / 'red.bank')
+    assert inferencer.predict(image).scores['red'] == score
+    # what shows it is one
+    set_red(inferencer, shots=2)
+    assert inferencer.predict(image).scores['red'] != score
+
+
 def test_coco_annotations_hold_the_mask(inferencer):
     set_red(inferencer)
     result = inferencer.predict(scene('red', seed=3)[0])

@@ -107,6 +107,17 @@ def test_matching_is_its_four_steps(head):
         torch.testing.assert_close(found[stage], expected[stage])
 
 
+def test_presence_is_told_of_each_cell(head):
+    query, support, _, masks = batch()
+    first_guess = head.match(query, support, masks)['baseline']
+    told = head.presence_margins(first_guess, 3)
+    assert told.shape == (2, 5, 6)
+    assert told.isfinite().all()
+    # what is more like the class is not less sure of it
+    surer = first_guess + torch.tensor([0.0, 1.0])[:, None, None]
+    assert (head.presence_margins(surer, 3) > told).all()
+
+
 def test_features_do_in_the_place_of_prepared_ones(head):
     query, support, _, masks = batch()
     state = head.support_state(support, masks)

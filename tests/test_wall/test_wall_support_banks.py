@@ -26,8 +26,9 @@ SUPPORTS = {
             for side in ('foreground', 'background')
         },
         shots,
+        shown,
     )
-    for name, shots in (('cat', 1), ('dog', 5))
+    for name, shots, shown in (('cat', 1, 1), ('dog', 5, 4))
 }
 
 
@@ -48,7 +49,8 @@ def load(folder: Path, data: bytes, must_be_the_same: bool) -> None:
     assert path.read_bytes() == data
     for name, support in found.items():
         assert isinstance(name, str) and name
-        assert type(support.num_shots) is int and support.num_shots >= 1
+        assert type(support.num_shots) is int and type(support.num_shown) is int
+        assert 1 <= support.num_shown <= support.num_shots
         for prototype in support.state.values():
             assert len(prototype) == 1
             assert torch.isfinite(prototype).all()
@@ -56,6 +58,7 @@ def load(folder: Path, data: bytes, must_be_the_same: bool) -> None:
         assert found.keys() == SUPPORTS.keys()
         for name, support in found.items():
             assert support.num_shots == SUPPORTS[name].num_shots
+            assert support.num_shown == SUPPORTS[name].num_shown
             for side, prototype in support.state.items():
                 assert torch.equal(prototype, SUPPORTS[name].state[side])
 
@@ -95,7 +98,8 @@ ARRAYS = st.one_of(
     changes=st.dictionaries(
         st.sampled_from(
             (
-                *('version', 'model', 'head', 'adapter', 'names', 'num_shots', 'x'),
+                *('version', 'model', 'head', 'adapter', 'names', 'x'),
+                *('num_shots', 'num_shown', 'learned', 'same'),
                 *('state/0/foreground', 'state/1/background', 'adapted/0/x'),
                 *('state/9/foreground', 'state/x', '/', 'other/0/x'),
             )

@@ -51,6 +51,7 @@ class Support:
     Attributes:
         state: What the head made of all shots, tensors (1,…).
         num_shots: K.
+        num_shown: Of the K, those that show the object, which are what is matched with.
         shots: The labelled images; empty if it was loaded from a file.
         learned: What was learned from them, tensors by name: empty where learning found
             that matching as it was decides better; None if nothing was learned yet.
@@ -58,6 +59,7 @@ class Support:
 
     state: State
     num_shots: int
+    num_shown: int
     shots: tuple[SupportShot, ...] = ()
     learned: State | None = None
 
@@ -94,6 +96,7 @@ def save_bank(
         adapter=np.array(adapter if any(s.adapted for s in supports.values()) else ''),
         names=np.array(list(supports)),
         num_shots=np.array([s.num_shots for s in supports.values()]),
+        num_shown=np.array([s.num_shown for s in supports.values()]),
         learned=np.array([s.learned is not None for s in supports.values()]),
     )
     first: dict[int, str] = {}
@@ -199,8 +202,10 @@ def _from_version_1(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _unpack(arrays: dict[str, np.ndarray]) -> dict[str, Support]:
     names = [str(name) for name in arrays['names']]
     shots = arrays['num_shots']
+    # files of an earlier time counted all images alone
+    shown = arrays.get('num_shown', shots)
     parts: list[dict[str, State]] = [{part: {} for part in PARTS} for _ in names]
-    numbers = [shots]
+    numbers = [shots, shown]
     # files that were written before learning was noted have what was learned alone
     noted = arrays.get('learned', np.zeros(len(names), bool))
     tensors = {}
@@ -219,7 +224,12 @@ def _unpack(arrays: dict[str, np.ndarray]) -> dict[str, Support]:
         or shots.ndim != 1
         or len(shots) != len(names)
         or shots.dtype.kind not in 'iu'
-        or not all(0 < k < 2**31 for k in shots.tolist())
+        or shown.shape != shots.shape
+        or shown.dtype.kind not in 'iu'
+        or not all(
+            0 < shows <= k < 2**31
+            for shows, k in zip(shown.tolist(), shots.tolist(), strict=True)
+        )
         or noted.dtype.kind != 'b'
         or noted.shape != shots.shape
         or any(array.dtype.kind not in 'fiub' for array in numbers)
@@ -236,7 +246,10 @@ def _unpack(arrays: dict[str, np.ndarray]) -> dict[str, Support]:
         name: Support(
             own['state'],
             int(k),
+            int(shows),
             learned=own['adapted'] if own['adapted'] or learned else None,
         )
-        for name, k, own, learned in zip(names, shots, parts, noted, strict=True)
+        for name, k, shows, own, learned in zip(
+            names, shots, shown, parts, noted, strict=True
+        )
     }

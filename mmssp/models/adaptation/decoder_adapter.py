@@ -251,20 +251,21 @@ class DecoderAdapter(Adapter):
     ) -> dict[str, Tensor]:
         """See :class:`Adapter`.
 
-        Logits are of the size of the neck's map: ``baseline`` by matching, ``stage1`` by
-        the decoder, ``final`` by the mixture.
+        Logits are of the size of the neck's map: ``baseline`` is the first guess of
+        matching, ``stage1`` by the decoder, ``final`` by the mixture.
         """
         tuned, fused = query_features
         decoder = self.classified(fused, state)
         mixture = choice_of(state).mixture or USUAL
         head = model.decode_head
         matched = head.match_state(head.prepare(tuned), support)
-        wide = head.upsample(margins(matched['final'])[:, None], decoder.shape[-2:])
-        margin = mixed(mixture, decoder, wide)
-        final, stage1, baseline = (
-            torch.cat([-m, m], 1) / 2 for m in (margin, decoder, wide)
+        size = decoder.shape[-2:]
+        margin = mixed(
+            mixture, decoder, head.upsample(margins(matched['final'])[:, None], size)
         )
-        return dict(final=final, stage1=stage1, baseline=baseline)
+        final, stage1 = (torch.cat([-m, m], 1) / 2 for m in (margin, decoder))
+        first_guess = head.upsample(matched['baseline'], size)
+        return dict(final=final, stage1=stage1, baseline=first_guess)
 
     def encode(
         self, model: 'FewShotEncoderDecoder', image: Tensor, state: Parameters

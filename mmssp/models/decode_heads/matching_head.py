@@ -13,6 +13,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ...utils.checks import flag, number, whole_number
+from ..decision import margins
 from ..losses.pixel_mean import PixelMean, class_counts, cross_entropy
 from ..losses.self_matching_loss import FeatureLoss, SelfMatchingLoss
 from ..memories.support_memory import State as State
@@ -262,9 +263,23 @@ class MatchingHead(BaseDecodeHead, ABC):
 
         Returns:
             Logits (B,2,h,w), background first: ``final``; ``baseline``, the first guess
-            from the supports alone, by which presence is judged; ``stage1``, one between
-            them. Where a method has one guess, all three are it.
+            from the supports alone, by which presence is judged (see
+            :meth:`presence_margins`); ``stage1``, one between them. Where a method has
+            one guess, all three are it.
         """
+
+    def presence_margins(self, first_guess: Tensor, num_shots: int) -> Tensor:
+        """How sure it is of each cell that the class is there, in an image that may not
+        have it.
+
+        Args:
+            first_guess: Logits (B,2,h,w), ``baseline`` of :meth:`match_state`.
+            num_shots: K of the episodes.
+
+        Returns:
+            (B,h,w), the logit of a probability; here that of foreground over background.
+        """
+        return margins(first_guess)
 
     def attach(self, encoder: Encoder) -> None:
         """Be given the encoder of the segmentor that this head is part of.

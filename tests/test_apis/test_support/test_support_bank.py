@@ -38,12 +38,13 @@ def test_what_is_saved_is_loaded(tmp_path):
         name: Support(
             dict(tokens=torch.rand(1, 4, 2, 3), count=torch.tensor([7])),
             shots,
+            shown,
             learned=adapted,
         )
-        for name, shots, adapted in (
-            ('red', 1, {}),
-            ('blue', 2, None),
-            ('Größe, 大', 5, {'neck.0/weight': torch.rand(2, 2)}),
+        for name, shots, shown, adapted in (
+            ('red', 1, 1, {}),
+            ('blue', 2, 2, None),
+            ('Größe, 大', 5, 3, {'neck.0/weight': torch.rand(2, 2)}),
         )
     }
     save_bank(tmp_path / 'a.bank', supports, 'model', 'OtherHead', 'Own')
@@ -51,6 +52,7 @@ def test_what_is_saved_is_loaded(tmp_path):
     assert list(loaded) == list(supports)
     for name, support in supports.items():
         assert loaded[name].num_shots == support.num_shots
+        assert loaded[name].num_shown == support.num_shown
         assert loaded[name].shots == ()
         assert (loaded[name].learned is None) == (support.learned is None)
         for found, expected in (
@@ -76,7 +78,7 @@ def test_bank_that_unpacks_to_too_much_is_refused_unread(tmp_path, monkeypatch):
 
 def test_what_a_bank_cannot_hold_is_not_written(tmp_path, monkeypatch):
     monkeypatch.setattr(support_bank, 'LARGEST', 2**17)
-    supports = dict(red=Support(dict(x=torch.zeros(1, 2**15)), 1))
+    supports = dict(red=Support(dict(x=torch.zeros(1, 2**15)), 1, 1))
     with pytest.raises(ValueError, match='a bank holds at most'):
         save_bank(tmp_path / 'a.bank', supports, 'model', 'SSPHead')
     assert list(tmp_path.iterdir()) == []
@@ -90,6 +92,10 @@ def test_what_a_bank_cannot_hold_is_not_written(tmp_path, monkeypatch):
         ({'names': np.array(['red', 'red'])}, 'contradict'),
         ({'names': np.array(['red'])}, 'list index out of range'),
         ({'num_shots': np.array([1])}, 'contradict'),
+        ({'num_shown': np.array([1])}, 'contradict'),
+        ({'num_shown': np.array([1, 0])}, 'contradict'),
+        ({'num_shown': np.array([1, 9])}, 'contradict'),
+        ({'num_shown': np.array([1.0, 1.0])}, 'contradict'),
         ({'state/1/foreground': None}, 'contradict'),
         ({'state/0/foreground': np.full((1, 3), np.nan)}, 'contradict'),
         ({'state/0/foreground': np.ones((2, 3))}, 'contradict'),

@@ -81,6 +81,28 @@ def test_a_smaller_budget_is_judged_for_a_larger_part_of_it(model, iterations, j
     assert len(parts) == iterations
 
 
+def test_the_first_guess_is_that_of_matching_in_tuned_features(model):
+    """By which presence is judged."""
+    adapter, shots, query = DecoderAdapter(**QUICK), [scene(0), scene(1)], scene(9)
+    state = adapt(adapter, model, dict(red=shots), Budget(iterations=40))['red']
+    head = model.decode_head
+    with torch.no_grad():
+        support = head.combine(
+            [
+                model.shot_state(
+                    adapter.encode(model, s.image[None], state)[0], s.mask[None]
+                )
+                for s in shots
+            ]
+        )
+        features = adapter.encode(model, query.image[None], state)
+        found = adapter.match(model, features, support, state)
+        matched_logits = head.match_state(head.prepare(features[0]), support)
+    size = found['final'].shape[-2:]
+    expected = head.upsample(matched_logits['baseline'], size)
+    torch.testing.assert_close(found['baseline'], expected)
+
+
 def thin(seed: int) -> Shot:
     """A green line, thinner than the cells that are matched, of stride 16."""
     rng = np.random.default_rng(seed)
