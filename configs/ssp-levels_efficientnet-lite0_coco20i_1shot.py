@@ -6,5 +6,8 @@ model = dict(
         in_index=[3, 0],
         input_transform='resize_concat',
         level_weights=[1, 1],
+        # those of the base are for the features of one level
+        presence_background=1.0,
+        presence_offset=0.0,
     )
 )

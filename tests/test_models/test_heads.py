@@ -15,6 +15,9 @@ HEADS = {
     'SSP, refined': dict(type='SSPHead', refine=True),
     'SSP, dense': dict(type='SSPHead', refine=True, affinity='dense'),
     'baseline': dict(type='BaselineHead'),
+    'SSP, presence': dict(
+        type='SSPHead', presence_background=0.25, presence_offset=0.18
+    ),
     'adaptive foreground': dict(
         type='SSPHead', refine=True, adaptive_foreground_weight=0.5
     ),

@@ -118,7 +118,8 @@ class Adapter(ABC):
             state: Of the class.
 
         Returns:
-            As the head's ``match_state``, which does it here.
+            As the head's ``match_state``, which does it here; ``baseline`` of the
+            head's own making, since presence is judged by it.
         """
         return model.decode_head.match_state(
             model.decode_head.prepare(matched(query_features)), support

@@ -49,7 +49,8 @@ UNIT = 32
 has no ``size_divisor``: the largest stride of common backbones."""
 FOLDS = 3
 JUDGED_AFTER = 24
-"""Iterations of each part below which nothing can be judged by it, as on a slow machine."""
+"""Iterations of a part, in the mean, below which nothing can be judged, as on a slow
+machine."""
 FOLD_SHARE = 0.4
 """Of the budget, for what judges the mixtures; learning starts from its mean."""
 MOST_FOR_FOLDS = 0.6
@@ -163,6 +164,8 @@ class DecoderAdapter(Adapter):
         if folds:
             judged, start = self._judged(model, names, images, folds, start, budget)
             choices = judged | choices
+            if not judged:
+                kept = {n for n in names if before and before.get(n) == {}}
         shares = None
         if known:
             shares = _shares(decoded(self, model, start, images))
@@ -215,6 +218,10 @@ class DecoderAdapter(Adapter):
             until, latest = (
                 share * (k + 1) / len(folds) for share in (FOLD_SHARE, MOST_FOR_FOLDS)
             )
+            if k and budget.iterations_done < JUDGED_AFTER:
+                least = (
+                    0  # a machine too slow to judge on: the time is better learned in
+                )
             steps = budget.steps(until, 'judging', least, latest)
             rng = np.random.default_rng([self.seed, k])
             member = self._train(model, rest, start, steps, rng)

@@ -145,16 +145,16 @@ class BaselineHead(MatchingHead):
         first_guess = self._averaged(bounded(first_guess, found.counts), groups)
         return dict.fromkeys(('final', 'stage1', 'baseline'), first_guess)
 
-    def presence_margins(self, first_guess: Tensor, num_shots: int) -> Tensor:
+    def presence_margins(self, first_guess: Tensor, num_shown: int) -> Tensor:
         """See :class:`MatchingHead`.
 
         The mean prototype of K images is nearer to everything than that of one, since
         what is an image's own cancels out; the offset grows as much.
         """
         if self.state_settings():
-            return super().presence_margins(first_guess, num_shots)
+            return super().presence_margins(first_guess, num_shown)
         background, foreground = first_guess.unbind(1)
-        nearer = (SHARED + (1 - SHARED) / num_shots) ** -0.5
+        nearer = (SHARED + (1 - SHARED) / num_shown) ** -0.5
         offset = self.similarity_scale * self.presence_offset * nearer
         return foreground - self.presence_background * background - offset
 

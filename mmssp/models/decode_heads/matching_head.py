@@ -268,13 +268,13 @@ class MatchingHead(BaseDecodeHead, ABC):
             one guess, all three are it.
         """
 
-    def presence_margins(self, first_guess: Tensor, num_shots: int) -> Tensor:
+    def presence_margins(self, first_guess: Tensor, num_shown: int) -> Tensor:
         """How sure it is of each cell that the class is there, in an image that may not
         have it.
 
         Args:
             first_guess: Logits (B,2,h,w), ``baseline`` of :meth:`match_state`.
-            num_shots: K of the episodes.
+            num_shown: How many images of the support show the class, 1 or more.
 
         Returns:
             (B,h,w), the logit of a probability; here that of foreground over background.

@@ -81,6 +81,31 @@ def test_a_smaller_budget_is_judged_for_a_larger_part_of_it(model, iterations, j
     assert len(parts) == iterations
 
 
+class Slow(Budget):
+    """A second an iteration."""
+
+    @property
+    def elapsed(self) -> float:
+        return float(self.iterations_done)
+
+
+def test_a_machine_too_slow_to_judge_on_learns_instead(model):
+    adapter, parts = DecoderAdapter(**QUICK), []
+    budget = Slow(seconds=60, report=lambda share, what: parts.append(what))
+    state = adapt(adapter, model, dict(red=[scene(i) for i in range(3)]), budget)
+    assert adapter.described(state['red'])['expected_iou'] is None
+    # 24 where it went on to the latest end all the same
+    assert parts.count('learning') >= 34
+
+
+def test_what_was_judged_better_as_it_was_stays_where_judging_is_hopeless(model):
+    shots = dict(red=[scene(i) for i in range(3)])
+    budget = Budget(iterations=60)
+    assert adapt(DecoderAdapter(**QUICK), model, shots, budget, dict(red={})) == dict(
+        red={}
+    )
+
+
 def test_the_first_guess_is_that_of_matching_in_tuned_features(model):
     """By which presence is judged."""
     adapter, shots, query = DecoderAdapter(**QUICK), [scene(0), scene(1)], scene(9)
