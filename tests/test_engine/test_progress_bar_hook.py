@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from mmseg.registry import HOOKS
+from terminal import Terminal
 
 from mmssp.engine.hooks import progress_bar_hook as module
 from mmssp.utils import progress
@@ -32,11 +33,6 @@ def screen(written: str) -> list[str]:
             lines[-1] = lines[-1][:column] + token + lines[-1][column + 1 :]
             column += 1
     return lines
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
 
 
 @pytest.fixture

@@ -11,13 +11,11 @@ from torch.nn.functional import one_hot
 from mmssp.apis.image_scores import presence
 
 CHANNELS = 4096
+CALIBRATED = dict(presence_background=0.25, presence_offset=0.18)
 
 
 def head(**settings):
     return MODELS.build(dict(type='SSPHead', in_channels=CHANNELS, **settings))
-
-
-CALIBRATED = dict(presence_background=0.25, presence_offset=0.18)
 
 
 def score(own, cells: Tensor, shots: list[Tensor], masks: list[Tensor]) -> float:

@@ -6,6 +6,7 @@ import os
 import sys
 
 import pytest
+from terminal import Terminal
 
 from mmssp.utils import parallel
 from mmssp.utils.parallel import parallel_map
@@ -75,11 +76,6 @@ def test_no_process_is_left_after_success():
     before = multiprocessing.active_children()
     parallel_map(square, TASKS, workers=2)
     assert set(multiprocessing.active_children()) <= set(before)
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.mark.parametrize('workers', [1, 2])

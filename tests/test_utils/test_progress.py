@@ -4,6 +4,7 @@ import io
 import sys
 
 import pytest
+from terminal import Terminal
 
 from mmssp.utils.progress import ProgressLines, shown_progress
 
@@ -75,11 +76,6 @@ def test_a_bar_is_for_terminals_or_who_asks(monkeypatch, progress, shown):
     with shown_progress('images', 3, progress=progress) as told:
         told(2)
     assert bool(log.getvalue()) is shown
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,10 @@ class DecoderAdapter(Adapter):
         choices = {name: choice_of(state) for name, state in known.items()}
         unjudged = bool(known) or budget.is_short
         folds = [] if unjudged else parts(images, FOLDS)
-        kept = {n for n in shots if unjudged and before and before.get(n) == {}}
+        better_as_it_was = {
+            n for n, s in (before or {}).items() if n in shots and not s
+        }
+        kept = better_as_it_was if unjudged else set()
         names = list(shots)
         for i, name in enumerate(names):
             once = sum(own.shows(i) for own in images) == 1
@@ -165,7 +168,7 @@ class DecoderAdapter(Adapter):
             judged, start = self._judged(model, names, images, folds, start, budget)
             choices = judged | choices
             if not judged:
-                kept = {n for n in names if before and before.get(n) == {}}
+                kept = better_as_it_was
         shares = None
         if known:
             shares = _shares(decoded(self, model, start, images))
@@ -219,9 +222,8 @@ class DecoderAdapter(Adapter):
                 share * (k + 1) / len(folds) for share in (FOLD_SHARE, MOST_FOR_FOLDS)
             )
             if k and budget.iterations_done < JUDGED_AFTER:
-                least = (
-                    0  # a machine too slow to judge on: the time is better learned in
-                )
+                # a machine too slow to judge on: the time is better learned in
+                least = 0
             steps = budget.steps(until, 'judging', least, latest)
             rng = np.random.default_rng([self.seed, k])
             member = self._train(model, rest, start, steps, rng)

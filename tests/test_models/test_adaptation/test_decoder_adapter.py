@@ -40,9 +40,9 @@ def scene(seed: int, colour: int = 0) -> Shot:
     return Shot(torch.from_numpy(image), torch.from_numpy(mask))
 
 
-def iou(model, adapter, state, shots, query: Shot) -> float:
-    head = model.decode_head
-    support = head.combine(
+def support_of(model, adapter, state, shots):
+    """What the head makes of the shots in tuned features."""
+    return model.decode_head.combine(
         [
             model.shot_state(
                 matched(adapter.encode(model, s.image[None], state)), s.mask[None]
@@ -51,6 +51,10 @@ def iou(model, adapter, state, shots, query: Shot) -> float:
             if (s.mask == 1).any()
         ]
     )
+
+
+def iou(model, adapter, state, shots, query: Shot) -> float:
+    support = support_of(model, adapter, state, shots)
     with torch.no_grad():
         features = adapter.encode(model, query.image[None], state)
         logits = adapter.match(model, features, support, state)['final']
@@ -112,14 +116,7 @@ def test_the_first_guess_is_that_of_matching_in_tuned_features(model):
     state = adapt(adapter, model, dict(red=shots), Budget(iterations=40))['red']
     head = model.decode_head
     with torch.no_grad():
-        support = head.combine(
-            [
-                model.shot_state(
-                    adapter.encode(model, s.image[None], state)[0], s.mask[None]
-                )
-                for s in shots
-            ]
-        )
+        support = support_of(model, adapter, state, shots)
         features = adapter.encode(model, query.image[None], state)
         found = adapter.match(model, features, support, state)
         matched_logits = head.match_state(head.prepare(features[0]), support)
